@@ -148,7 +148,9 @@ struct leat_cursor {
 
 static inline struct leat_cursor leat_cursor_of(struct leat_view view)
 {
-        return (struct leat_cursor){.start = view.data, .at = view.data, .end = view.data + view.len};
+        /* NULL + 0 is no pointer arithmetic in C. */
+        const uint8_t *end = view.len > 0 ? view.data + view.len : view.data;
+        return (struct leat_cursor){.start = view.data, .at = view.data, .end = end};
 }
 static inline size_t leat_cursor_left(const struct leat_cursor *cur)
 {
