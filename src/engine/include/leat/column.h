@@ -90,12 +90,12 @@ struct leat_string {
         uint32_t len;
         union {
                 char inlined[12];
-                struct {
+                struct __attribute__((packed)) {
                         char prefix[4];
                         char *ptr;
-                } far;
+                } far; /* packed: the pointer stands at byte 8, aligned */
         } u;
-};
+} __attribute__((aligned(8)));
 _Static_assert(sizeof(struct leat_string) == 16, "layout of duckdb_string_t");
 
 /* Points into @s itself for short strings: keep @s in place while it is used. */
