@@ -22,7 +22,7 @@
 #include "leat/column.h"
 
 struct leat_state;
-struct leat_snapshot;
+struct leat_state_snapshot;
 
 enum leat_arr_mode { LEAT_ARR_MAP = 1, LEAT_ARR_MULTISET = 2 };
 
@@ -89,15 +89,15 @@ int leat_state_refresh(struct leat_state *state, int64_t *ret_tick, struct leat_
 
 /* ---- reading ------------------------------------------------------------------ */
 /* An immutable picture of now, reference-counted; free with unref. Thread: take: owner; use: any. */
-struct leat_snapshot *leat_snapshot_take(struct leat_state *state);
-struct leat_snapshot *leat_snapshot_ref(struct leat_snapshot *snapshot);
-void leat_snapshot_unref(struct leat_snapshot *snapshot);
-int64_t leat_snapshot_tick(const struct leat_snapshot *snapshot);
+struct leat_state_snapshot *leat_state_snapshot_take(struct leat_state *state);
+struct leat_state_snapshot *leat_state_snapshot_ref(struct leat_state_snapshot *snapshot);
+void leat_state_snapshot_unref(struct leat_state_snapshot *snapshot);
+int64_t leat_state_snapshot_tick(const struct leat_state_snapshot *snapshot);
 
 /* For each row i of @keys (the key columns) the newest row of that key: MAP without order columns. *ret_rows has
  * exactly keys->rows rows, all columns; rows of absent keys are all NULL and their bit in *ret_found is 0.
  * Strings live as long as the snapshot; the rest in @arena. */
-int leat_state_lookup(struct leat_snapshot *snapshot, uint64_t arr, const struct leat_batch *keys,
+int leat_state_lookup(struct leat_state_snapshot *snapshot, uint64_t arr, const struct leat_batch *keys,
                       struct leat_arena *arena, struct leat_batch **ret_rows, uint64_t **ret_found,
                       struct leat_error *err) LEAT_NODISCARD;
 
@@ -113,7 +113,7 @@ struct leat_gather_options {
 struct leat_gather;
 /* All rows of the given keys: chunks of rows with the ordinal of the key that asked (row number in @keys) and the
  * weight. Starts it; then next until *ret_rows is NULL. */
-int leat_gather_open(struct leat_snapshot *snapshot, uint64_t arr, const struct leat_batch *keys,
+int leat_gather_open(struct leat_state_snapshot *snapshot, uint64_t arr, const struct leat_batch *keys,
                      const struct leat_gather_options *options, struct leat_gather **ret_gather,
                      struct leat_error *err) LEAT_NODISCARD;
 int leat_gather_next(struct leat_gather *gather, const struct leat_batch **ret_rows, const uint32_t **ret_ordinals,
@@ -122,7 +122,7 @@ void leat_gather_close(struct leat_gather *gather);
 
 /* All rows of the arrangement, in no order, in chunks; only @columns (NULL = all) are filled in. */
 struct leat_scan;
-int leat_scan_open(struct leat_snapshot *snapshot, uint64_t arr, const uint32_t *columns, uint32_t column_count,
+int leat_scan_open(struct leat_state_snapshot *snapshot, uint64_t arr, const uint32_t *columns, uint32_t column_count,
                    struct leat_scan **ret_scan, struct leat_error *err) LEAT_NODISCARD;
 int leat_scan_next(struct leat_scan *scan, const struct leat_batch **ret_rows, const int64_t **ret_weights,
                    struct leat_error *err) LEAT_NODISCARD;
