@@ -24,10 +24,6 @@ struct leat_feed;
 struct leat_feed_reader;
 struct leat_feed_writer;
 
-struct leat_topic_id {
-        uint8_t bytes[16];
-};
-
 struct leat_feed_topic {
         char name[250];
         struct leat_topic_id id;

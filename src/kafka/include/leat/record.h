@@ -8,6 +8,11 @@
 
 #include "leat/bytes.h"
 
+/* A topic's identity: 16 random bytes; all zero is none. */
+struct leat_topic_id {
+        uint8_t bytes[16];
+};
+
 /* view.data == NULL is Kafka's null; an empty value has data != NULL, len 0. */
 struct leat_record {
         int64_t offset;
