@@ -85,6 +85,17 @@ void leat_type_encode(const struct leat_type *type, struct leat_buf *out);
 int leat_type_decode(struct leat_arena *arena, struct leat_cursor *cur, struct leat_type *ret_type,
                      struct leat_error *err) LEAT_NODISCARD;
 
+struct leat_list_entry {
+        uint64_t offset, length;
+};
+struct leat_interval {
+        int32_t months, days;
+        int64_t micros;
+};
+/* DATE, TIMESTAMP and TIMESTAMPTZ have these for 'infinity' (and the negatives for '-infinity'). */
+#define LEAT_DATE_INFINITY INT32_MAX
+#define LEAT_TIMESTAMP_INFINITY INT64_MAX
+
 /* A string or blob; the layout of duckdb_string_t. */
 struct leat_string {
         uint32_t len;
@@ -125,12 +136,15 @@ struct leat_column {
         uint64_t *validity;           /* NULL: no NULLs */
         struct leat_column *children; /* LIST: one, STRUCT: one a field */
         uint64_t child_rows;          /* LIST: rows in the child */
+        uint64_t child_cap;           /* LIST: room in the child (leat_column_child_reserve) */
 };
 
 struct leat_batch {
         uint32_t rows;
         uint32_t column_count;
         struct leat_column *columns;
+        uint32_t rows_max;        /* room, of a batch from leat_batch_new; else 0 */
+        struct leat_arena *arena; /* where a batch from leat_batch_new grows; else NULL */
 };
 
 static inline bool leat_column_valid(const struct leat_column *col, uint32_t row)
@@ -144,12 +158,17 @@ static inline void leat_column_set_null(struct leat_column *col, uint32_t row)
 }
 /* Gives the column an all-valid bitmap for @rows unless it has one. */
 void leat_column_make_validity(struct leat_arena *arena, struct leat_column *col, uint32_t rows);
+/* Makes room for @more rows in the child of the LIST column @col, whose child_rows say how many are used. Arrays of
+ * the child may move. */
+void leat_column_child_reserve(struct leat_arena *arena, struct leat_column *col, uint64_t more);
+/* Makes room for @rows_max in all columns of a batch from leat_batch_new; arrays may move. */
+void leat_batch_reserve(struct leat_batch *batch, uint32_t rows_max);
 /* Columns of @types with room for @rows_max, zeroed rows count, arrays uninitialized, no validity. */
 struct leat_batch *leat_batch_new(struct leat_arena *arena, const struct leat_type *types, uint32_t column_count,
                                   uint32_t rows_max);
 /* Deep copy, strings included. */
 struct leat_batch *leat_batch_copy(struct leat_arena *arena, const struct leat_batch *batch);
-/* Appends rows [@from, @from+@count) of @src to @dst, which has room for them; long strings are copied to @arena
+/* Appends rows [@from, @from+@count) of @src to @dst, a batch from leat_batch_new which has room for them; long strings are copied to @arena
  * unless @arena is NULL (then they are borrowed). Types must be equal. */
 void leat_batch_append(struct leat_arena *arena, struct leat_batch *dst, const struct leat_batch *src, uint32_t from,
                        uint32_t count);

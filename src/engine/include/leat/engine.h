@@ -9,6 +9,15 @@
  *   leat_result      its rows, as batches
  *   relation         what SQL text reaches by `leat_scan('key')`: rows that come
  *                    from us (a delta, a topic, a view), pulled through callbacks
+ *
+ * Every connection has these functions besides DuckDB's own (integer arithmetic
+ * on microseconds since 1970-01-01, the same for TIMESTAMP and TIMESTAMPTZ;
+ * intervals with months are refused, a day is 24 hours):
+ *
+ *   leat_window_start(ts, size INTERVAL [, shift INTERVAL])
+ *        start of the tumbling window that holds ts
+ *   leat_hop_starts(ts, slide INTERVAL, size INTERVAL [, shift INTERVAL])
+ *        starts of all hopping windows that hold ts, as a list, oldest first
  */
 #ifndef LEAT_ENGINE_H
 #define LEAT_ENGINE_H
@@ -55,7 +64,7 @@ void leat_conn_close(struct leat_conn *conn);
 void leat_conn_interrupt(struct leat_conn *conn);
 /* Runs one or more statements, result thrown away (set-up: macros, empty tables). */
 int leat_conn_exec(struct leat_conn *conn, const char *sql, struct leat_error *err) LEAT_NODISCARD;
-/* Runs a statement that gives one VARCHAR value; copied to @out, false in *ret_null when it is NULL. Used for
+/* Runs a statement that gives one VARCHAR value, appended to @out; LEAT_ENOTFOUND when it is NULL or no row. Used for
  * json_serialize_sql, json_serialize_plan and json_deserialize_sql; @args are bound as VARCHAR to $1, $2 … */
 int leat_conn_text(struct leat_conn *conn, const char *sql, const char *const *args, int arg_count,
                    struct leat_buf *out, struct leat_error *err) LEAT_NODISCARD;
@@ -69,12 +78,17 @@ uint32_t leat_plan_column_count(const struct leat_plan *plan);
 const char *leat_plan_column_name(const struct leat_plan *plan, uint32_t column);
 struct leat_type leat_plan_column_type(const struct leat_plan *plan, uint32_t column); /* lives as long as the plan */
 uint32_t leat_plan_param_count(const struct leat_plan *plan);
+/* The 0-based index of the parameter "$name", -1 when the statement has none of that name. */
+int leat_plan_param_find(const struct leat_plan *plan, const char *name);
 /* LEAT_T_INVALID when the type is not known yet. */
 struct leat_type leat_plan_param_type(const struct leat_plan *plan, uint32_t param);
 /* Binds parameter @param (0-based) to row @row of @col; of any type, DuckDB casts. */
 int leat_plan_bind(struct leat_plan *plan, uint32_t param, const struct leat_column *col, uint32_t row,
                    struct leat_error *err) LEAT_NODISCARD;
-/* Runs it. @stream true gives rows while they are made (needed for LIMIT over endless scans and large results). */
+/* Runs it. @stream true gives rows while they are made (needed for LIMIT over endless scans and large results), and
+ * the scans stay open until the result is freed; false computes all of them first and closes the scans. For small
+ * results false is the cheaper one. The bound parameters stay. Only one result of a connection can be open: free it
+ * before the next call on the connection. */
 int leat_plan_run(struct leat_plan *plan, bool stream, struct leat_result **ret_result, struct leat_error *err)
         LEAT_NODISCARD;
 /* The next rows; NULL at the end. Valid until the next call or free. Runtime errors: LEAT_ERANGE (overflow, division),
@@ -82,5 +96,8 @@ int leat_plan_run(struct leat_plan *plan, bool stream, struct leat_result **ret_
 int leat_result_next(struct leat_result *result, const struct leat_batch **ret_batch, struct leat_error *err)
         LEAT_NODISCARD;
 void leat_result_free(struct leat_result *result);
+uint32_t leat_result_column_count(const struct leat_result *result);
+const char *leat_result_column_name(const struct leat_result *result, uint32_t column);
+struct leat_type leat_result_column_type(const struct leat_result *result, uint32_t column);
 
 #endif
