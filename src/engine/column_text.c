@@ -10,6 +10,7 @@
  *           and infinities are strings, everything else as one expects.
  */
 #include <ctype.h>
+#include <float.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -137,7 +138,7 @@ static void print_double(struct leat_buf *out, double v)
         char text[32];
         if (print_short_decimal(out, v))
                 return;
-        for (int digits = 15; digits <= 17; digits++) {
+        for (int digits = fabs(v) < DBL_MIN ? 1 : 15; digits <= 17; digits++) { /* denormals have few digits */
                 snprintf(text, sizeof text, "%.*e", digits - 1, v);
                 if (strtod(text, NULL) == v)
                         break;
@@ -148,7 +149,7 @@ static void print_double(struct leat_buf *out, double v)
 static void print_float(struct leat_buf *out, float v)
 {
         char text[32];
-        for (int digits = 6; digits <= 9; digits++) {
+        for (int digits = fabsf(v) < FLT_MIN ? 1 : 6; digits <= 9; digits++) {
                 snprintf(text, sizeof text, "%.*e", digits - 1, (double)v);
                 if (strtof(text, NULL) == v)
                         break;
@@ -308,7 +309,7 @@ static void print_uuid(struct leat_buf *out, const void *value)
         memcpy(&high, (const char *)value + 8, 8);
         high ^= 1ull << 63;
         leat_buf_printf(out, "%08" PRIx64 "-%04" PRIx64 "-%04" PRIx64 "-%04" PRIx64 "-%012" PRIx64, high >> 32,
-                        high >> 16 & 0xffff, high & 0xffff, low >> 48, low & 0xffffffffffffull);
+                        high >> 16 & 0xffff, high & 0xffff, low >> 48, low & (uint64_t)0xffffffffffff);
 }
 
 /* ---- nested values as PostgreSQL's text -------------------------------------- */

@@ -33,7 +33,7 @@ static int open_database(const struct leat_engine_options *options, duckdb_datab
         char threads[16], memory[32];
         snprintf(threads, sizeof threads, "%d", options->threads > 0 ? options->threads : 1);
         snprintf(memory, sizeof memory, "%" PRId64 "B",
-                 options->memory_bytes > 0 ? options->memory_bytes : MEMORY_BYTES_DEFAULT);
+                 options->memory_bytes > 0 ? options->memory_bytes : (int64_t)MEMORY_BYTES_DEFAULT);
         const char *const settings[][2] = {
                 {"threads", threads},
                 {"memory_limit", memory},

@@ -65,7 +65,8 @@ void leat_conn_interrupt(struct leat_conn *conn);
 /* Runs one or more statements, result thrown away (set-up: macros, empty tables). */
 int leat_conn_exec(struct leat_conn *conn, const char *sql, struct leat_error *err) LEAT_NODISCARD;
 /* Runs a statement that gives one VARCHAR value, appended to @out; LEAT_ENOTFOUND when it is NULL or no row. Used for
- * json_serialize_sql, json_serialize_plan and json_deserialize_sql; @args are bound as VARCHAR to $1, $2 … */
+ * json_serialize_sql, json_serialize_plan and json_deserialize_sql; @args are bound as VARCHAR to $1, $2 …
+ * (write $1::VARCHAR: DuckDB wants to know the type when it prepares). */
 int leat_conn_text(struct leat_conn *conn, const char *sql, const char *const *args, int arg_count,
                    struct leat_buf *out, struct leat_error *err) LEAT_NODISCARD;
 
