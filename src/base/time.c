@@ -186,10 +186,10 @@ bool leat_time_parse(struct leat_view text, int64_t *ret_us)
         }
         if (s.at != s.end)
                 return false;
-        int64_t us;
-        if (__builtin_mul_overflow(days, US_PER_DAY, &us) || __builtin_add_overflow(us, clock_us - zone_us, &us))
+        __int128 us = (__int128)days * US_PER_DAY + clock_us - zone_us;
+        if (us < INT64_MIN || us > INT64_MAX)
                 return false;
-        *ret_us = us;
+        *ret_us = (int64_t)us;
         return true;
 }
 
