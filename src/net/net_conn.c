@@ -498,7 +498,10 @@ void leat_net_conn_check_time(struct leat_net_conn *conn, int64_t now_us)
         int64_t stall_us = opts->stall_us > 0 || conn->state != CONN_FINISHING ? opts->stall_us : FINISH_STALL_US;
         if (conn->state == CONN_CLOSED)
                 return;
-        if (conn->deadline_us != 0 && now_us >= conn->deadline_us)
+        if (conn->deadline_us != 0 && now_us >= conn->deadline_us && conn->state == CONN_OPEN && conn->ops->on_deadline) {
+                conn->deadline_us = 0;
+                conn->ops->on_deadline(conn, conn->user);
+        } else if (conn->deadline_us != 0 && now_us >= conn->deadline_us)
                 conn_fail_code(conn, LEAT_ETIMEOUT,
                                conn->state == CONN_CONNECTING ? "the connection was not answered in time"
                                                               : "a message did not arrive in time");
@@ -585,8 +588,6 @@ void leat_net_conn_pause(struct leat_net_conn *conn)
 void leat_net_conn_resume(struct leat_net_conn *conn)
 {
         ASSERT_LOOP(conn->loop);
-        if (!conn->is_paused)
-                return;
         conn->is_paused = false;
         conn->redeliver = true;
         conn_mark(conn);

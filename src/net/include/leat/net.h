@@ -91,6 +91,9 @@ struct leat_net_ops {
         void (*on_eof)(struct leat_net_conn *conn, void *user);
         /* The queue was at or over opts.drain_bytes and fell under it. */
         void (*on_drain)(struct leat_net_conn *conn, void *user);
+        /* leat_net_conn_deadline has passed. Without it the connection closes with
+         * LEAT_ETIMEOUT. */
+        void (*on_deadline)(struct leat_net_conn *conn, void *user);
         /* The end; @reason->code is 0 when we closed it ourselves, LEAT_ECLOSED
          * when the peer did, LEAT_ETIMEOUT, LEAT_ETOOBIG, LEAT_EIO ... */
         void (*on_close)(struct leat_net_conn *conn, void *user, const struct leat_error *reason);
@@ -118,8 +121,9 @@ void leat_net_conn_write_buf(struct leat_net_conn *conn, struct leat_buf *buf);
 /* Bytes that the peer's socket has not taken yet. */
 size_t leat_net_conn_queued(const struct leat_net_conn *conn);
 
-/* Stops and resumes on_data: the peer's sending is held back by TCP. After
- * resuming, bytes that lie there come without waiting for new ones. */
+/* Stops and resumes on_data: the peer's sending is held back by TCP. Resuming
+ * also calls on_data with bytes that lie there unused, without waiting for new
+ * ones, whether it was paused or not. */
 void leat_net_conn_pause(struct leat_net_conn *conn);
 void leat_net_conn_resume(struct leat_net_conn *conn);
 /* Holds on_data back until @bytes are there (the length of the message that has
@@ -128,8 +132,8 @@ void leat_net_conn_want(struct leat_net_conn *conn, size_t bytes);
 /* Inside on_data: the block that holds the bytes. Whoever takes a reference
  * keeps them without copying. */
 struct leat_block *leat_net_conn_block(struct leat_net_conn *conn);
-/* Closes with LEAT_ETIMEOUT @us from now, whatever happens; 0 takes it back. For
- * protocols that use bytes before a message is whole. */
+/* Calls on_deadline @us from now (later by up to a quarter of it), whatever
+ * happens; 0 takes it back. For protocols that use bytes before a message is whole. */
 void leat_net_conn_deadline(struct leat_net_conn *conn, int64_t us);
 
 /* Closes at once, throws the queue away. */
