@@ -56,7 +56,7 @@ lint: setup-test ## format, warnings under clang, names, layers, sizes
 	@tools/lint
 
 format: setup-test ## bring all C sources into house format
-	@git ls-files 'src/*.c' 'src/*.h' 'src/*.cpp' 'bench/*.c' | xargs clang-format-16 -i
+	@git ls-files -co --exclude-standard 'src/*.c' 'src/*.h' 'src/*.cpp' 'bench/*.c' 'bench/*.h' | xargs clang-format-16 -i
 
 docs: ## docs/parameters.md and docs/metrics.md from their tables
 	@tools/gen-docs

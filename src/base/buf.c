@@ -139,7 +139,10 @@ static size_t utf8_char_len(const uint8_t *p, size_t left)
 {
         if (p[0] < 0x80)
                 return 1;
-        size_t len = p[0] >= 0xC2 && p[0] <= 0xDF ? 2 : p[0] >= 0xE0 && p[0] <= 0xEF ? 3 : p[0] >= 0xF0 && p[0] <= 0xF4 ? 4 : 0;
+        size_t len = p[0] >= 0xC2 && p[0] <= 0xDF   ? 2
+                     : p[0] >= 0xE0 && p[0] <= 0xEF ? 3
+                     : p[0] >= 0xF0 && p[0] <= 0xF4 ? 4
+                                                    : 0;
         if (len == 0 || len > left)
                 return 0;
         for (size_t i = 1; i < len; i++)

@@ -47,8 +47,8 @@ LEAT_TEST(buf_varints)
         leat_buf_varint(&buf, 1);
         leat_buf_varint(&buf, -65);
         check_bytes(&buf, "\x00\x7F\x80\x01\xAC\x02\x01\x02\x81\x01", 10);
-        static const int64_t values[] = {0,           1,         -1,        63,        -64,       64,  -65,
-                                         INT32_MAX,   INT32_MIN, INT64_MAX, INT64_MIN, 1LL << 34, 8191};
+        static const int64_t values[] = {0,         1,         -1,        63,        -64,       64,  -65,
+                                         INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN, 1LL << 34, 8191};
         leat_buf_clear(&buf);
         for (size_t i = 0; i < LEAT_ARRAY_LEN(values); i++) {
                 leat_buf_varint(&buf, values[i]);

@@ -51,7 +51,8 @@ LEAT_TEST(diag_lines)
         leat_diag_init("unit", LEAT_DIAG_INFO);
         const char *text = stderr_of(one_line);
         CHECK(strncmp(text, "ts=20", 5) == 0);
-        CHECK(strstr(text, "Z level=warn role=unit mod=test msg=\"segment \\\"x\\\" sealed\" topic=scans partition=3\n") !=
+        CHECK(strstr(text,
+                     "Z level=warn role=unit mod=test msg=\"segment \\\"x\\\" sealed\" topic=scans partition=3\n") !=
               NULL);
         CHECK(strstr(text, "not shown") == NULL);
         text = stderr_of(with_error);

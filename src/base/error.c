@@ -14,17 +14,15 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char *const code_texts[] = {
-        [LEAT_OK] = "ok",
+static const char *const code_texts[] = {[LEAT_OK] = "ok",
 #define X(name, text) [name] = text,
-        LEAT_ERROR_CODES(X)
+                                         LEAT_ERROR_CODES(X)
 #undef X
 };
 
-static const char *const code_names[] = {
-        [LEAT_OK] = "LEAT_OK",
+static const char *const code_names[] = {[LEAT_OK] = "LEAT_OK",
 #define X(name, text) [name] = #name,
-        LEAT_ERROR_CODES(X)
+                                         LEAT_ERROR_CODES(X)
 #undef X
 };
 

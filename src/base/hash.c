@@ -106,7 +106,8 @@ __attribute__((constructor)) static void byte_table_init(void)
 static uint32_t crc_update(uint32_t crc, const uint8_t *p, size_t bytes)
 {
         for (; bytes >= 8; bytes -= 8, p += 8) {
-                uint32_t lo = crc ^ ((uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24);
+                uint32_t lo =
+                        crc ^ ((uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24);
                 crc = byte_table[7][lo & 0xFF] ^ byte_table[6][(lo >> 8) & 0xFF] ^ byte_table[5][(lo >> 16) & 0xFF] ^
                       byte_table[4][lo >> 24] ^ byte_table[3][p[4]] ^ byte_table[2][p[5]] ^ byte_table[1][p[6]] ^
                       byte_table[0][p[7]];

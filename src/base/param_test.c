@@ -72,8 +72,8 @@ LEAT_TEST(size_parse)
                 int64_t bytes;
         } good[] = {{"64 MiB", 64 << 20}, {"1g", 1 << 30},          {"1048576", 1 << 20}, {"1.5 KiB", 1536}, {"0", 0},
                     {"2 kb", 2048},       {"1T", INT64_C(1) << 40}, {"7 bytes", 7},       {"7b", 7}};
-        static const char *const bad[] = {"",   "x",     "-1",  "1 XB",     "1 MiB x", "99999999999999999999", "9999999 T",
-                                          "1.", "0x100", "1 1", "1megabyte"};
+        static const char *const bad[] = {"",          "x",  "-1",    "1 XB", "1 MiB x",  "99999999999999999999",
+                                          "9999999 T", "1.", "0x100", "1 1",  "1megabyte"};
         int64_t bytes;
         for (size_t i = 0; i < LEAT_ARRAY_LEN(good); i++) {
                 CHECK(leat_size_parse(leat_view_str(good[i].text), &bytes));

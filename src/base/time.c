@@ -56,9 +56,9 @@ int leat_time_format(int64_t time_us, char *out)
         int us = (int)(rest % US_PER_S);
         /* Years of more than four digits carry a sign, as ISO 8601 wants it. */
         const char *sign = year < 0 ? "-" : year > 9999 ? "+" : "";
-        int len = snprintf(out, LEAT_TIME_TEXT_MAX, "%s%04" PRId64 "-%02u-%02uT%02d:%02d:%02d", sign,
-                           year < 0 ? -year : year, month, day, (int)(sec / 3600), (int)(sec / 60 % 60),
-                           (int)(sec % 60));
+        int len =
+                snprintf(out, LEAT_TIME_TEXT_MAX, "%s%04" PRId64 "-%02u-%02uT%02d:%02d:%02d", sign,
+                         year < 0 ? -year : year, month, day, (int)(sec / 3600), (int)(sec / 60 % 60), (int)(sec % 60));
         if (us != 0) {
                 len += snprintf(out + len, (size_t)(LEAT_TIME_TEXT_MAX - len), ".%06d", us);
                 while (out[len - 1] == '0')

@@ -65,7 +65,7 @@ static char *inside_path(const char *path)
                 LEAT_ASSERT(getcwd(cwd, sizeof(cwd)) != NULL);
                 absolute = leat_asprintf("%s/%s", cwd, path);
         }
-        const char *inside = sim_tree_inside(sim->tree, absolute);
+        const char *inside = leat_sim_tree_inside(sim->tree, absolute);
         char *copy = inside != NULL ? leat_strdup(inside) : NULL;
         free(absolute);
         size_t len = copy != NULL ? strlen(copy) : 0;
@@ -85,11 +85,11 @@ static int sim_open(const char *path, int flags, mode_t mode)
                 sim->fd_nodes[fd] = NULL;
         if (fd >= 0 && inside != NULL) {
                 LEAT_ASSERT(fd < FDS_MAX && (flags & O_TMPFILE) != O_TMPFILE);
-                struct sim_node *node = sim_tree_find(sim->tree, inside);
+                struct sim_node *node = leat_sim_tree_find(sim->tree, inside);
                 if (node == NULL)
-                        node = sim_tree_create(sim->tree, inside, false);
+                        node = leat_sim_tree_create(sim->tree, inside, false);
                 else if (flags & O_TRUNC)
-                        sim_node_resize(node, 0);
+                        leat_sim_node_resize(node, 0);
                 sim->fd_nodes[fd] = node;
         }
         free(inside);
@@ -110,7 +110,7 @@ static ssize_t sim_pwrite(int fd, const void *data, size_t bytes, off_t offset)
         ssize_t put = sim->under.pwrite(fd, data, bytes, offset);
         struct sim_node *node = fd_node(fd);
         if (put > 0 && node != NULL)
-                sim_node_write(node, leat_view_of(data, (size_t)put), offset);
+                leat_sim_node_write(node, leat_view_of(data, (size_t)put), offset);
         sim_unlock(0);
         return put;
 }
@@ -123,7 +123,7 @@ static ssize_t sim_pwritev(int fd, const struct iovec *parts, int count, off_t o
         size_t left = put > 0 ? (size_t)put : 0;
         for (int i = 0; i < count && left > 0 && node != NULL; i++) {
                 size_t bytes = LEAT_MIN(left, parts[i].iov_len);
-                sim_node_write(node, leat_view_of(parts[i].iov_base, bytes), offset);
+                leat_sim_node_write(node, leat_view_of(parts[i].iov_base, bytes), offset);
                 offset += (off_t)bytes;
                 left -= bytes;
         }
@@ -152,11 +152,11 @@ static int sim_sync(int fd)
                 return sim_unlock(sim->under.fdatasync(fd));
         if (sync_fails(fd)) {
                 sim->fail_path = NULL;
-                sim_node_forget(node);
+                leat_sim_node_forget(node);
                 errno = sim->fail_errno;
                 return sim_unlock(-1);
         }
-        sim_node_sync(sim->tree, node, fd);
+        leat_sim_node_sync(sim->tree, node, fd);
         return sim_unlock(0);
 }
 
@@ -165,7 +165,7 @@ static int sim_ftruncate(int fd, off_t bytes)
         sim_lock();
         int rc = sim->under.ftruncate(fd, bytes);
         if (rc == 0 && fd_node(fd) != NULL)
-                sim_node_resize(fd_node(fd), bytes);
+                leat_sim_node_resize(fd_node(fd), bytes);
         return sim_unlock(rc);
 }
 
@@ -178,7 +178,7 @@ static int sim_fallocate(int fd, int mode, off_t offset, off_t bytes)
         if (rc == 0 && node != NULL) {
                 LEAT_ASSERT((mode & ~FALLOC_FL_KEEP_SIZE) == 0);
                 if (!(mode & FALLOC_FL_KEEP_SIZE) && offset + bytes > before.st_size)
-                        sim_node_resize(node, offset + bytes);
+                        leat_sim_node_resize(node, offset + bytes);
         }
         return sim_unlock(rc);
 }
@@ -202,7 +202,7 @@ static int sim_rename(const char *from, const char *to)
         int rc = sim->under.rename(from, to);
         LEAT_ASSERT((inside_from == NULL) == (inside_to == NULL));
         if (rc == 0 && inside_from != NULL)
-                sim_tree_rename(sim->tree, inside_from, inside_to);
+                leat_sim_tree_rename(sim->tree, inside_from, inside_to);
         free(inside_from);
         free(inside_to);
         return sim_unlock(rc);
@@ -214,9 +214,9 @@ static int sim_link(const char *from, const char *to)
         char *inside_from = inside_path(from), *inside_to = inside_path(to);
         int rc = sim->under.link(from, to);
         if (rc == 0 && inside_to != NULL) {
-                struct sim_node *node = inside_from != NULL ? sim_tree_find(sim->tree, inside_from) : NULL;
+                struct sim_node *node = inside_from != NULL ? leat_sim_tree_find(sim->tree, inside_from) : NULL;
                 LEAT_ASSERT(node != NULL);
-                sim_tree_link(sim->tree, node, inside_to);
+                leat_sim_tree_link(sim->tree, node, inside_to);
         }
         free(inside_from);
         free(inside_to);
@@ -230,7 +230,7 @@ static int sim_remove(const char *path, int (*call)(const char *))
         char *inside = inside_path(path);
         int rc = call(path);
         if (rc == 0 && inside != NULL)
-                sim_tree_unlink(sim->tree, inside);
+                leat_sim_tree_unlink(sim->tree, inside);
         free(inside);
         return sim_unlock(rc);
 }
@@ -251,7 +251,7 @@ static int sim_mkdir(const char *path, mode_t mode)
         char *inside = inside_path(path);
         int rc = sim->under.mkdir(path, mode);
         if (rc == 0 && inside != NULL)
-                sim_tree_create(sim->tree, inside, true);
+                leat_sim_tree_create(sim->tree, inside, true);
         free(inside);
         return sim_unlock(rc);
 }
@@ -264,7 +264,7 @@ struct leat_simdisk *leat_simdisk_new(const char *root)
         struct leat_simdisk *disk = leat_calloc(1, sizeof(*disk));
         pthread_mutex_init(&disk->lock, NULL);
         disk->under = leat_os;
-        disk->tree = sim_tree_new(root);
+        disk->tree = leat_sim_tree_new(root);
         sim = disk;
         leat_os.open = sim_open;
         leat_os.close = sim_close;
@@ -289,7 +289,7 @@ void leat_simdisk_free(struct leat_simdisk *disk)
                 return;
         leat_os = disk->under;
         sim = NULL;
-        sim_tree_free(disk->tree);
+        leat_sim_tree_free(disk->tree);
         pthread_mutex_destroy(&disk->lock);
         free(disk);
 }
@@ -297,7 +297,7 @@ void leat_simdisk_free(struct leat_simdisk *disk)
 void leat_simdisk_power_loss(struct leat_simdisk *disk, uint64_t seed)
 {
         pthread_mutex_lock(&disk->lock);
-        sim_tree_power_loss(disk->tree, seed);
+        leat_sim_tree_power_loss(disk->tree, seed);
         memset(disk->fd_nodes, 0, sizeof(disk->fd_nodes));
         disk->fail_path = NULL;
         pthread_mutex_unlock(&disk->lock);
@@ -314,7 +314,7 @@ void leat_simdisk_fail_sync(struct leat_simdisk *disk, const char *path, int os_
 uint64_t leat_simdisk_unsynced_bytes(struct leat_simdisk *disk)
 {
         pthread_mutex_lock(&disk->lock);
-        uint64_t bytes = sim_tree_unsynced_bytes(disk->tree);
+        uint64_t bytes = leat_sim_tree_unsynced_bytes(disk->tree);
         pthread_mutex_unlock(&disk->lock);
         return bytes;
 }

@@ -61,27 +61,27 @@ struct sim_tree {
 };
 
 /* Reads the folder as it is; everything in it is synced. */
-struct sim_tree *sim_tree_new(const char *root);
-void sim_tree_free(struct sim_tree *tree);
+struct sim_tree *leat_sim_tree_new(const char *root);
+void leat_sim_tree_free(struct sim_tree *tree);
 /* The part of @path below the root ("" for the root itself), NULL when it is elsewhere. */
-const char *sim_tree_inside(const struct sim_tree *tree, const char *path);
+const char *leat_sim_tree_inside(const struct sim_tree *tree, const char *path);
 /* The node of a path below the root as the process sees it; NULL when there is none. */
-struct sim_node *sim_tree_find(struct sim_tree *tree, const char *inside);
+struct sim_node *leat_sim_tree_find(struct sim_tree *tree, const char *inside);
 /* The folder that holds @inside, and the last part of the name in *ret_name. */
-struct sim_node *sim_tree_parent(struct sim_tree *tree, const char *inside, const char **ret_name);
-struct sim_node *sim_tree_create(struct sim_tree *tree, const char *inside, bool is_dir);
-void sim_tree_link(struct sim_tree *tree, struct sim_node *node, const char *inside);
-void sim_tree_unlink(struct sim_tree *tree, const char *inside);
-void sim_tree_rename(struct sim_tree *tree, const char *from, const char *to);
+struct sim_node *leat_sim_tree_parent(struct sim_tree *tree, const char *inside, const char **ret_name);
+struct sim_node *leat_sim_tree_create(struct sim_tree *tree, const char *inside, bool is_dir);
+void leat_sim_tree_link(struct sim_tree *tree, struct sim_node *node, const char *inside);
+void leat_sim_tree_unlink(struct sim_tree *tree, const char *inside);
+void leat_sim_tree_rename(struct sim_tree *tree, const char *from, const char *to);
 /* Notes @data at @offset as written and not synced. */
-void sim_node_write(struct sim_node *node, struct leat_view data, int64_t offset);
-void sim_node_resize(struct sim_node *node, int64_t bytes);
+void leat_sim_node_write(struct sim_node *node, struct leat_view data, int64_t offset);
+void leat_sim_node_resize(struct sim_node *node, int64_t bytes);
 /* Makes all that is pending of a file (from descriptor @fd) or of a folder durable. */
-void sim_node_sync(struct sim_tree *tree, struct sim_node *node, int fd);
+void leat_sim_node_sync(struct sim_tree *tree, struct sim_node *node, int fd);
 /* Forgets the pending writes of a file: they never reach the disk. */
-void sim_node_forget(struct sim_node *node);
-uint64_t sim_tree_unsynced_bytes(const struct sim_tree *tree);
+void leat_sim_node_forget(struct sim_node *node);
+uint64_t leat_sim_tree_unsynced_bytes(const struct sim_tree *tree);
 /* Rewrites the real folder to what survives; nothing is pending afterwards. */
-void sim_tree_power_loss(struct sim_tree *tree, uint64_t seed);
+void leat_sim_tree_power_loss(struct sim_tree *tree, uint64_t seed);
 
 #endif

@@ -81,7 +81,7 @@ static struct sim_node *node_new(struct sim_tree *tree, bool is_dir)
         return node;
 }
 
-void sim_node_forget(struct sim_node *node)
+void leat_sim_node_forget(struct sim_node *node)
 {
         for (size_t i = 0; i < node->write_count; i++)
                 free(node->writes[i].data);
@@ -97,7 +97,7 @@ static void node_push(struct sim_node *node, struct sim_write write)
         node->writes[node->write_count++] = write;
 }
 
-void sim_node_write(struct sim_node *node, struct leat_view data, int64_t offset)
+void leat_sim_node_write(struct sim_node *node, struct leat_view data, int64_t offset)
 {
         if (data.len == 0)
                 return;
@@ -106,7 +106,7 @@ void sim_node_write(struct sim_node *node, struct leat_view data, int64_t offset
         node_push(node, write);
 }
 
-void sim_node_resize(struct sim_node *node, int64_t bytes)
+void leat_sim_node_resize(struct sim_node *node, int64_t bytes)
 {
         node_push(node, (struct sim_write){.offset = bytes});
 }
@@ -153,11 +153,11 @@ static void op_apply(const struct sim_op *op)
                 names_set(&op->to_dir->synced, op->to_name, op->node);
 }
 
-void sim_node_sync(struct sim_tree *tree, struct sim_node *node, int fd)
+void leat_sim_node_sync(struct sim_tree *tree, struct sim_node *node, int fd)
 {
         if (!node->is_dir && node->mapped) {
                 image_load(&node->image, fd);
-                sim_node_forget(node);
+                leat_sim_node_forget(node);
                 return;
         }
         for (size_t i = 0; i < node->write_count; i++) {
@@ -167,7 +167,7 @@ void sim_node_sync(struct sim_tree *tree, struct sim_node *node, int fd)
                 else
                         image_resize(&node->image, (size_t)write->offset);
         }
-        sim_node_forget(node);
+        leat_sim_node_forget(node);
         size_t kept = 0;
         for (size_t i = 0; node->is_dir && i < tree->op_count; i++) {
                 struct sim_op *op = &tree->ops[i];
@@ -184,7 +184,7 @@ void sim_node_sync(struct sim_tree *tree, struct sim_node *node, int fd)
 
 /* ---- the tree as the process sees it -------------------------------------------------- */
 
-const char *sim_tree_inside(const struct sim_tree *tree, const char *path)
+const char *leat_sim_tree_inside(const struct sim_tree *tree, const char *path)
 {
         size_t len = strlen(tree->root);
         if (strncmp(path, tree->root, len) != 0 || (path[len] != '/' && path[len] != '\0'))
@@ -195,7 +195,7 @@ const char *sim_tree_inside(const struct sim_tree *tree, const char *path)
         return path;
 }
 
-struct sim_node *sim_tree_find(struct sim_tree *tree, const char *inside)
+struct sim_node *leat_sim_tree_find(struct sim_tree *tree, const char *inside)
 {
         struct sim_node *node = tree->top;
         while (*inside != '\0') {
@@ -211,14 +211,14 @@ struct sim_node *sim_tree_find(struct sim_tree *tree, const char *inside)
         return node;
 }
 
-struct sim_node *sim_tree_parent(struct sim_tree *tree, const char *inside, const char **ret_name)
+struct sim_node *leat_sim_tree_parent(struct sim_tree *tree, const char *inside, const char **ret_name)
 {
         const char *slash = strrchr(inside, '/');
         *ret_name = slash != NULL ? slash + 1 : inside;
         if (slash == NULL)
                 return tree->top;
         char *dir = leat_strndup(inside, (size_t)(slash - inside));
-        struct sim_node *node = sim_tree_find(tree, dir);
+        struct sim_node *node = leat_sim_tree_find(tree, dir);
         free(dir);
         LEAT_ASSERT(node != NULL && node->is_dir);
         return node;
@@ -243,38 +243,38 @@ static void tree_op(struct sim_tree *tree, struct sim_node *from_dir, const char
         tree->ops[tree->op_count++] = op;
 }
 
-void sim_tree_link(struct sim_tree *tree, struct sim_node *node, const char *inside)
+void leat_sim_tree_link(struct sim_tree *tree, struct sim_node *node, const char *inside)
 {
         const char *name;
-        struct sim_node *dir = sim_tree_parent(tree, inside, &name);
+        struct sim_node *dir = leat_sim_tree_parent(tree, inside, &name);
         tree_op(tree, NULL, NULL, dir, name, node);
 }
 
-struct sim_node *sim_tree_create(struct sim_tree *tree, const char *inside, bool is_dir)
+struct sim_node *leat_sim_tree_create(struct sim_tree *tree, const char *inside, bool is_dir)
 {
         struct sim_node *node = node_new(tree, is_dir);
-        sim_tree_link(tree, node, inside);
+        leat_sim_tree_link(tree, node, inside);
         return node;
 }
 
-void sim_tree_unlink(struct sim_tree *tree, const char *inside)
+void leat_sim_tree_unlink(struct sim_tree *tree, const char *inside)
 {
         const char *name;
-        struct sim_node *dir = sim_tree_parent(tree, inside, &name);
+        struct sim_node *dir = leat_sim_tree_parent(tree, inside, &name);
         tree_op(tree, dir, name, NULL, NULL, NULL);
 }
 
-void sim_tree_rename(struct sim_tree *tree, const char *from, const char *to)
+void leat_sim_tree_rename(struct sim_tree *tree, const char *from, const char *to)
 {
         const char *from_name, *to_name;
-        struct sim_node *node = sim_tree_find(tree, from);
-        struct sim_node *from_dir = sim_tree_parent(tree, from, &from_name);
-        struct sim_node *to_dir = sim_tree_parent(tree, to, &to_name);
+        struct sim_node *node = leat_sim_tree_find(tree, from);
+        struct sim_node *from_dir = leat_sim_tree_parent(tree, from, &from_name);
+        struct sim_node *to_dir = leat_sim_tree_parent(tree, to, &to_name);
         LEAT_ASSERT(node != NULL);
         tree_op(tree, from_dir, from_name, to_dir, to_name, node);
 }
 
-uint64_t sim_tree_unsynced_bytes(const struct sim_tree *tree)
+uint64_t leat_sim_tree_unsynced_bytes(const struct sim_tree *tree)
 {
         uint64_t bytes = 0;
         for (const struct sim_node *node = tree->nodes; node != NULL; node = node->next)
@@ -319,7 +319,7 @@ static void load_dir(struct sim_tree *tree, struct sim_node *dir, const char *pa
         LEAT_ASSERT(rc == 0);
 }
 
-struct sim_tree *sim_tree_new(const char *root)
+struct sim_tree *leat_sim_tree_new(const char *root)
 {
         struct sim_tree *tree = leat_calloc(1, sizeof(*tree));
         LEAT_ASSERT(root[0] == '/');
@@ -332,12 +332,12 @@ struct sim_tree *sim_tree_new(const char *root)
         return tree;
 }
 
-void sim_tree_free(struct sim_tree *tree)
+void leat_sim_tree_free(struct sim_tree *tree)
 {
         while (tree->nodes != NULL) {
                 struct sim_node *node = tree->nodes;
                 tree->nodes = node->next;
-                sim_node_forget(node);
+                leat_sim_node_forget(node);
                 free(node->writes);
                 names_done(&node->live);
                 names_done(&node->synced);
@@ -412,11 +412,11 @@ static void mapped_writes(struct sim_node *node, const char *path)
         image_load(&now, fd);
         close(fd);
         if (now.len != node->image.len)
-                sim_node_resize(node, (int64_t)now.len);
+                leat_sim_node_resize(node, (int64_t)now.len);
         for (size_t at = 0; at < now.len; at += SECTOR) {
                 size_t bytes = LEAT_MIN(now.len - at, (size_t)SECTOR);
                 if (at + bytes > node->image.len || memcmp(now.data + at, node->image.data + at, bytes) != 0)
-                        sim_node_write(node, leat_view_of(now.data + at, bytes), (int64_t)at);
+                        leat_sim_node_write(node, leat_view_of(now.data + at, bytes), (int64_t)at);
         }
         leat_buf_done(&now);
 }
@@ -488,7 +488,7 @@ static void materialize(struct sim_node *dir, const char *path)
 static void tree_reboot(struct sim_tree *tree)
 {
         for (struct sim_node *node = tree->nodes; node != NULL; node = node->next) {
-                sim_node_forget(node);
+                leat_sim_node_forget(node);
                 node->mapped = false;
                 node->keep_ops = 0;
                 free(node->made_at);
@@ -503,7 +503,7 @@ static void tree_reboot(struct sim_tree *tree)
         tree->op_count = 0;
 }
 
-void sim_tree_power_loss(struct sim_tree *tree, uint64_t seed)
+void leat_sim_tree_power_loss(struct sim_tree *tree, uint64_t seed)
 {
         uint64_t random = seed;
         mapped_walk(tree->top, tree->root);

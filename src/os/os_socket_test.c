@@ -16,9 +16,21 @@ LEAT_TEST(addr_parse)
 {
         struct leat_error err;
         struct leat_addr addr;
-        static const char *const bad[] = {"", ":", "9092", "127.0.0.1", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:65536",
-                                          "127.0.0.1:-1", "example.org:80", "::1:80", "[::1:80", "[]:80", ":80",
-                                          "127.0.0.1: 80", "127.0.0.1:80 "};
+        static const char *const bad[] = {"",
+                                          ":",
+                                          "9092",
+                                          "127.0.0.1",
+                                          "127.0.0.1:",
+                                          "127.0.0.1:x",
+                                          "127.0.0.1:65536",
+                                          "127.0.0.1:-1",
+                                          "example.org:80",
+                                          "::1:80",
+                                          "[::1:80",
+                                          "[]:80",
+                                          ":80",
+                                          "127.0.0.1: 80",
+                                          "127.0.0.1:80 "};
         CHECK_OK(leat_os_addr_parse("127.0.0.1:9092", &addr, &err), &err);
         CHECK_STR(addr.host, "127.0.0.1");
         CHECK_INT(addr.port, 9092);

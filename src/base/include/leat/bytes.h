@@ -51,10 +51,16 @@ struct leat_buf {
         size_t len;
         size_t cap;
 };
-#define LEAT_BUF_INIT {0}
+#define LEAT_BUF_INIT \
+        { \
+                0 \
+        }
 
 void leat_buf_done(struct leat_buf *buf);
-static inline void leat_buf_clear(struct leat_buf *buf) { buf->len = 0; }
+static inline void leat_buf_clear(struct leat_buf *buf)
+{
+        buf->len = 0;
+}
 /* Makes room for @bytes more and returns the place where they go; the caller
  * then adds to buf->len what it wrote. */
 uint8_t *leat_buf_reserve(struct leat_buf *buf, size_t bytes);
@@ -84,16 +90,59 @@ static inline struct leat_view leat_buf_view(const struct leat_buf *buf)
         return leat_view_of(buf->data, buf->len);
 }
 
-static inline void leat_put_be16(uint8_t *p, uint16_t v) { v = __builtin_bswap16(v); memcpy(p, &v, 2); }
-static inline void leat_put_be32(uint8_t *p, uint32_t v) { v = __builtin_bswap32(v); memcpy(p, &v, 4); }
-static inline void leat_put_be64(uint8_t *p, uint64_t v) { v = __builtin_bswap64(v); memcpy(p, &v, 8); }
-static inline void leat_put_le32(uint8_t *p, uint32_t v) { memcpy(p, &v, 4); }
-static inline void leat_put_le64(uint8_t *p, uint64_t v) { memcpy(p, &v, 8); }
-static inline uint16_t leat_get_be16(const uint8_t *p) { uint16_t v; memcpy(&v, p, 2); return __builtin_bswap16(v); }
-static inline uint32_t leat_get_be32(const uint8_t *p) { uint32_t v; memcpy(&v, p, 4); return __builtin_bswap32(v); }
-static inline uint64_t leat_get_be64(const uint8_t *p) { uint64_t v; memcpy(&v, p, 8); return __builtin_bswap64(v); }
-static inline uint32_t leat_get_le32(const uint8_t *p) { uint32_t v; memcpy(&v, p, 4); return v; }
-static inline uint64_t leat_get_le64(const uint8_t *p) { uint64_t v; memcpy(&v, p, 8); return v; }
+static inline void leat_put_be16(uint8_t *p, uint16_t v)
+{
+        v = __builtin_bswap16(v);
+        memcpy(p, &v, 2);
+}
+static inline void leat_put_be32(uint8_t *p, uint32_t v)
+{
+        v = __builtin_bswap32(v);
+        memcpy(p, &v, 4);
+}
+static inline void leat_put_be64(uint8_t *p, uint64_t v)
+{
+        v = __builtin_bswap64(v);
+        memcpy(p, &v, 8);
+}
+static inline void leat_put_le32(uint8_t *p, uint32_t v)
+{
+        memcpy(p, &v, 4);
+}
+static inline void leat_put_le64(uint8_t *p, uint64_t v)
+{
+        memcpy(p, &v, 8);
+}
+static inline uint16_t leat_get_be16(const uint8_t *p)
+{
+        uint16_t v;
+        memcpy(&v, p, 2);
+        return __builtin_bswap16(v);
+}
+static inline uint32_t leat_get_be32(const uint8_t *p)
+{
+        uint32_t v;
+        memcpy(&v, p, 4);
+        return __builtin_bswap32(v);
+}
+static inline uint64_t leat_get_be64(const uint8_t *p)
+{
+        uint64_t v;
+        memcpy(&v, p, 8);
+        return __builtin_bswap64(v);
+}
+static inline uint32_t leat_get_le32(const uint8_t *p)
+{
+        uint32_t v;
+        memcpy(&v, p, 4);
+        return v;
+}
+static inline uint64_t leat_get_le64(const uint8_t *p)
+{
+        uint64_t v;
+        memcpy(&v, p, 8);
+        return v;
+}
 
 /* ---- shared bytes ------------------------------------------------------- */
 /* Immutable after it has been shared. @release is called once, by whichever
@@ -124,7 +173,10 @@ struct leat_chain {
         uint32_t cap;
         size_t len; /* bytes in all slices */
 };
-#define LEAT_CHAIN_INIT {0}
+#define LEAT_CHAIN_INIT \
+        { \
+                0 \
+        }
 
 void leat_chain_done(struct leat_chain *chain);
 /* Takes a reference of its own on @block. */
@@ -156,7 +208,10 @@ static inline size_t leat_cursor_left(const struct leat_cursor *cur)
 {
         return cur->failed ? 0 : (size_t)(cur->end - cur->at);
 }
-static inline size_t leat_cursor_pos(const struct leat_cursor *cur) { return (size_t)(cur->at - cur->start); }
+static inline size_t leat_cursor_pos(const struct leat_cursor *cur)
+{
+        return (size_t)(cur->at - cur->start);
+}
 struct leat_view leat_cursor_bytes(struct leat_cursor *cur, size_t len);
 uint8_t leat_cursor_u8(struct leat_cursor *cur);
 uint16_t leat_cursor_be16(struct leat_cursor *cur);

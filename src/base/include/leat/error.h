@@ -54,11 +54,11 @@ enum leat_code {
 
 /* What failed. Lives on the caller's stack; holds no pointers. */
 struct leat_error {
-        int code;           /* enum leat_code; 0 = none */
-        bool retriable;     /* the same call may succeed later */
-        bool fatal;         /* the object that returned it is unusable now */
-        int position;       /* 1-based character in the user's statement; 0 = none */
-        int os_errno;       /* errno behind it; 0 = none */
+        int code;       /* enum leat_code; 0 = none */
+        bool retriable; /* the same call may succeed later */
+        bool fatal;     /* the object that returned it is unusable now */
+        int position;   /* 1-based character in the user's statement; 0 = none */
+        int os_errno;   /* errno behind it; 0 = none */
         char message[512];
         char hint[256];
 };

@@ -39,8 +39,8 @@ struct leat_stats;
 
 /* Makes and maps the stats file @path for @slots slots; with @path NULL the
  * slots are in plain memory (tests). */
-int leat_stats_open(const char *path, uint32_t slots, struct leat_stats **ret_stats, struct leat_error *err)
-        LEAT_NODISCARD;
+int leat_stats_open(const char *path, uint32_t slots, struct leat_stats **ret_stats,
+                    struct leat_error *err) LEAT_NODISCARD;
 void leat_stats_close(struct leat_stats *stats);
 /* The counter of @metric with @labels ("" or `topic="a",partition="0"`), made
  * at first use. When the file is full it is a shared overflow slot, never NULL.

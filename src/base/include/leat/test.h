@@ -35,7 +35,10 @@ int leat_test_scale(void);
 #define LEAT_TEST(id) \
         static void leat_test_run_##id(void); \
         static struct leat_test leat_test_##id = {.name = #id, .run = leat_test_run_##id}; \
-        __attribute__((constructor)) static void leat_test_reg_##id(void) { leat_test_register(&leat_test_##id); } \
+        __attribute__((constructor)) static void leat_test_reg_##id(void) \
+        { \
+                leat_test_register(&leat_test_##id); \
+        } \
         static void leat_test_run_##id(void)
 
 #define CHECK(expr) \

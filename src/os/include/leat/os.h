@@ -72,8 +72,8 @@ void leat_os_close(int fd);
 int leat_os_pread(int fd, const char *name, void *data, size_t bytes, int64_t offset, size_t *ret_bytes,
                   struct leat_error *err) LEAT_NODISCARD;
 /* Writes all of it or fails; after a failure any part may have been written. */
-int leat_os_pwrite(int fd, const char *name, struct leat_view data, int64_t offset, struct leat_error *err)
-        LEAT_NODISCARD;
+int leat_os_pwrite(int fd, const char *name, struct leat_view data, int64_t offset,
+                   struct leat_error *err) LEAT_NODISCARD;
 int leat_os_pwrite_chain(int fd, const char *name, const struct leat_chain *chain, int64_t offset,
                          struct leat_error *err) LEAT_NODISCARD;
 int leat_os_fdatasync(int fd, const char *name, struct leat_error *err) LEAT_NODISCARD;
@@ -100,8 +100,8 @@ int leat_os_read_file(const char *path, size_t max_bytes, struct leat_buf *out, 
  * leaves both syncs out (a hint that may be lost, never torn by kill -9). */
 int leat_os_replace_file(const char *path, struct leat_view data, bool sync, struct leat_error *err) LEAT_NODISCARD;
 /* Maps @bytes of a file to read; unmap with leat_os_unmap. */
-int leat_os_map(int fd, const char *name, size_t bytes, const uint8_t **ret_data, struct leat_error *err)
-        LEAT_NODISCARD;
+int leat_os_map(int fd, const char *name, size_t bytes, const uint8_t **ret_data,
+                struct leat_error *err) LEAT_NODISCARD;
 /* Maps @bytes of a file, shared and writable; the file is grown first. */
 int leat_os_map_rw(int fd, const char *name, size_t bytes, uint8_t **ret_data, struct leat_error *err) LEAT_NODISCARD;
 void leat_os_unmap(const void *data, size_t bytes);
@@ -123,11 +123,11 @@ int leat_os_addr_parse(const char *text, struct leat_addr *ret_addr, struct leat
 bool leat_os_addr_is_loopback(const struct leat_addr *addr);
 /* Binds and listens, SO_REUSEADDR; LEAT_EBUSY names address and remedy when the port is taken. Port 0
  * picks one, *ret_port tells which. */
-int leat_os_listen(const struct leat_addr *addr, int backlog, int *ret_fd, uint16_t *ret_port, struct leat_error *err)
-        LEAT_NODISCARD;
+int leat_os_listen(const struct leat_addr *addr, int backlog, int *ret_fd, uint16_t *ret_port,
+                   struct leat_error *err) LEAT_NODISCARD;
 /* Connects a blocking TCP socket with TCP_NODELAY within @timeout_us. */
-int leat_os_connect(const struct leat_addr *addr, int64_t timeout_us, int *ret_fd, struct leat_error *err)
-        LEAT_NODISCARD;
+int leat_os_connect(const struct leat_addr *addr, int64_t timeout_us, int *ret_fd,
+                    struct leat_error *err) LEAT_NODISCARD;
 /* Raw socket I/O for the blocking clients (feed, pg client); returns bytes, 0 at the end, -1 with errno. */
 ssize_t leat_os_recv(int fd, void *data, size_t bytes);
 ssize_t leat_os_send(int fd, const void *data, size_t bytes);
