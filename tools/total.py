@@ -24,7 +24,7 @@ def unit(folder, count, slow, bad):
         return
     failed_in = {}
     for suite, name, outcome, _ in cases(f"{folder}/meson-logs/testlog.junit.xml"):
-        program = suite.split(".")[-1]
+        program = suite.split(".")[-1].split(" / ")[-1]
         count[outcome] += 1
         if outcome == "failed":
             failed_in[program] = True
@@ -32,8 +32,8 @@ def unit(folder, count, slow, bad):
     with open(log, encoding="utf-8") as file:
         for line in file:
             test = json.loads(line)
-            slow.append((test["duration"], test["name"]))
             name = test["name"].split(" / ")[-1]
+            slow.append((test["duration"], f"unit tests of {name}"))
             # A crash or a timeout may come without a failed case.
             if test["result"] not in ("OK", "SKIP", "EXPECTEDFAIL") and name not in failed_in:
                 count["failed"] += 1

@@ -113,6 +113,7 @@ static void on_crash(int sig)
         char text[256];
         int len = snprintf(text, sizeof(text), "Bail out! signal %d in test %s\n", sig, runner.running);
         ssize_t ignored = write(STDOUT_FILENO, text, (size_t)len);
+        ignored = write(STDERR_FILENO, text, (size_t)len);
         (void)ignored;
         signal(sig, SIG_DFL);
         raise(sig);
@@ -167,8 +168,9 @@ int main(int argc, char **argv)
                 number++;
                 if (outcome == FAILED) {
                         failed++;
-                        printf("# %s\n# seed %" PRIu64 "\nnot ok %d - %s\n", runner.reason, leat_test_seed(), number,
-                               test->name);
+                        /* Standard error too: it is what a summary of many programs shows. */
+                        fprintf(stderr, "%s: %s (seed %" PRIu64 ")\n", test->name, runner.reason, leat_test_seed());
+                        printf("not ok %d - %s\n", number, test->name);
                 } else if (outcome == SKIPPED) {
                         printf("ok %d - %s # SKIP %s\n", number, test->name, runner.reason);
                 } else {

@@ -1,0 +1,289 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures of the end-to-end tests: a running Leat, reached by the clients that people really use.
+
+    def test_count(leat):
+        leat.sql("CREATE TOPIC scans (site TEXT)")
+        leat.kcat("-P", "-t", "scans", input='{"site": "a"}\\n')
+        assert leat.sql("SET leat.freshness = 'now'; SELECT count(*) FROM scans") == [(1,)]
+
+`leat` starts one for the test, `shared_leat` one for all tests of the file. Both stop it at the end and fail the test
+when a role crashed or a sanitizer had something to say. A test that kills roles says so: `leat.expects_death = True`.
+
+LEAT_BINARY names the program (default: build/leat); LEAT_TEST_KEEP=1 keeps data folders.
+"""
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+BINARY = os.environ.get("LEAT_BINARY", f"{ROOT}/build/leat")
+# One tenth of what `make soak` does, unless it is `make soak`.
+SCALE = int(os.environ.get("LEAT_TEST_SCALE", "1"))
+SEED = int(os.environ.get("LEAT_TEST_SEED", "20261124"))
+READY_S = float(os.environ.get("LEAT_TEST_READY_S", "20"))
+
+TROUBLE = re.compile(
+    r"ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error:|LeakSanitizer|assertion failed|stack smashing")
+DEATH = re.compile(r"killed by signal|signal \d+|ended unexpectedly", re.I)
+
+
+class Leat:
+    """One `leat serve` with a data folder of its own."""
+
+    def __init__(self, data=None, args=(), env=None):
+        self.data = data or tempfile.mkdtemp(prefix="leat-test-")
+        self.owns_data = data is None
+        self.args = list(args)
+        self.env = {**os.environ, **(env or {})}
+        self.expects_death = False
+        self.kafka = self.pg = self.http = None
+        self.ready_ms = None
+        self.process = None
+        self.out, self.err = [], []
+        self._connection = None
+
+    # ---- life --------------------------------------------------------------------------------------------------
+
+    def start(self, timeout_s=READY_S):
+        """Starts and waits until all doors answer. A restart takes the same ports again."""
+        doors = {door: getattr(self, door) or "127.0.0.1:0" for door in ("kafka", "pg", "http")}
+        command = [BINARY, "serve", "--data", self.data]
+        for door, address in doors.items():
+            command += [f"--{door}", address]
+        self.process = subprocess.Popen(command + self.args, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                        stderr=subprocess.PIPE, text=True, env=self.env, errors="replace")
+        ready = threading.Event()
+        self._readers = [threading.Thread(target=self._read, args=(self.process.stdout, self.out, ready), daemon=True),
+                         threading.Thread(target=self._read, args=(self.process.stderr, self.err, ready), daemon=True)]
+        for reader in self._readers:
+            reader.start()
+        deadline = time.monotonic() + timeout_s
+        while not ready.wait(0.02):
+            if self.process.poll() is not None:
+                self._join()
+                raise AssertionError(f"serve ended with {self.process.returncode} before it was ready:\n{self.log()}")
+            if time.monotonic() > deadline:
+                self.kill()
+                raise AssertionError(f"serve was not ready after {timeout_s} s:\n{self.log()}")
+        return self
+
+    def _read(self, stream, lines, ready):
+        for line in stream:
+            lines.append(line.rstrip("\n"))
+            match = re.match(r"(kafka|pg|http)\s+(?:http://)?(\S+:\d+)", line)
+            if match:
+                setattr(self, match.group(1), match.group(2))
+            match = re.match(r"ready in (\d+) ms", line)
+            if match:
+                self.ready_ms = int(match.group(1))
+                ready.set()
+
+    def _join(self):
+        for reader in self._readers:
+            reader.join(5)
+
+    def stop(self, timeout_s=30):
+        """As Ctrl-C does; returns the exit code."""
+        self.close()
+        if self.process is None:
+            return None
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            code = self.process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"serve did not stop within {timeout_s} s:\n{self.log()}") from None
+        self._join()
+        self.process = None
+        return code
+
+    def kill(self):
+        """kill -9 of the supervisor; the kernel ends its roles."""
+        self.close()
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self._join()
+            self.process = None
+
+    def restart(self, kill=False):
+        if kill:
+            self.kill()
+        else:
+            assert self.stop() == 0, self.log()
+        return self.start()
+
+    def role_pids(self, role):
+        """Process ids of a role, "broker", "worker", "query" or "api", below this supervisor."""
+        out = subprocess.run(["ps", "-o", "pid=,comm=", "--ppid", str(self.process.pid)], capture_output=True,
+                             text=True, check=False).stdout
+        return [int(line.split()[0]) for line in out.splitlines() if line.split()[1] == f"leat-{role}"]
+
+    def kill_role(self, role):
+        self.expects_death = True
+        pids = self.role_pids(role)
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        return pids
+
+    def log(self):
+        return "\n".join(self.out[-40:] + self.err[-80:])
+
+    def check(self):
+        """Fails when something broke that no answer told of."""
+        text = "\n".join(self.err)
+        assert not TROUBLE.search(text), f"trouble in the log:\n{self.log()}"
+        assert self.expects_death or not DEATH.search(text), f"a role died:\n{self.log()}"
+
+    def done(self):
+        self.kill()
+        if self.owns_data and "LEAT_TEST_KEEP" not in os.environ:
+            shutil.rmtree(self.data, ignore_errors=True)
+
+    # ---- clients -----------------------------------------------------------------------------------------------
+
+    def connect(self, **options):
+        """A psycopg connection of its own."""
+        import psycopg
+        host, port = self.pg.rsplit(":", 1)
+        return psycopg.connect(host=host, port=port, user="leat", dbname="leat", autocommit=True, connect_timeout=10,
+                               **options)
+
+    def sql(self, text, params=None):
+        """Runs statements on one kept connection; rows of the last one that has any, [] when none has."""
+        if self._connection is None or self._connection.closed:
+            self._connection = self.connect()
+        cursor = self._connection.cursor()
+        cursor.execute(text, params)
+        rows = []
+        while True:
+            if cursor.description is not None:
+                rows = cursor.fetchall()
+            if not cursor.nextset():
+                return rows
+
+    def close(self):
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def wait_for(self, text, want, timeout_s=20):
+        """Runs a query until its rows are @want. Prefer SET leat.freshness = 'now'."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            rows = self.sql(text)
+            if rows == want:
+                return rows
+            assert time.monotonic() < deadline, f"{text} gives {rows}, not {want}"
+            time.sleep(0.05)
+
+    def psql(self, *args, input=None, check=True):
+        host, port = self.pg.rsplit(":", 1)
+        return self._run(["psql", "-X", "-h", host, "-p", port, "-U", "leat", "leat", *args], input, check)
+
+    def kcat(self, *args, input=None, check=True):
+        return self._run(["kcat", "-b", self.kafka, *args], input, check)
+
+    def cli(self, *args, input=None, check=True):
+        """build/leat with the addresses of this server."""
+        env = {**self.env, "LEAT_PG": self.pg or "", "LEAT_HTTP": self.http or ""}
+        return self._run([BINARY, *args], input, check, env)
+
+    def java(self, source, *args, check=True):
+        """Runs a single-file Java program of tests/java with the Kafka and PostgreSQL clients."""
+        return self._run(["java", "-cp", f"{ROOT}/build/deps/java/*", f"{ROOT}/tests/java/{source}", *args], None, check)
+
+    def _run(self, command, input, check, env=None):
+        result = subprocess.run(command, input=input, capture_output=True, text=True, timeout=120, check=False,
+                                env=env or self.env)
+        if check:
+            assert result.returncode == 0, f"{' '.join(command)}: {result.returncode}\n{result.stdout}\n{result.stderr}"
+        return result
+
+    def produce(self, topic, values, partition=-1):
+        """Sends values (str, or dicts as JSON) through kcat and waits for the acknowledgements."""
+        lines = [value if isinstance(value, str) else json.dumps(value) for value in values]
+        self.kcat("-P", "-t", topic, "-p", str(partition), "-X", "acks=all", input="".join(f"{line}\n" for line in lines))
+
+    def get(self, path, headers=None, method="GET", body=None):
+        """(status, headers, body as bytes) of an HTTP request; an error status is an answer too."""
+        request = urllib.request.Request(f"http://{self.http}{path}", data=body, headers=headers or {}, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=20) as answer:
+                return answer.status, answer.headers, answer.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.headers, error.read()
+
+
+def need_binary():
+    if not os.path.exists(BINARY):
+        pytest.skip(f"{BINARY} is not built")
+
+
+@pytest.fixture
+def leat():
+    need_binary()
+    server = Leat().start()
+    yield server
+    try:
+        if server.process is not None:
+            server.stop()
+        server.check()
+    finally:
+        server.done()
+
+
+@pytest.fixture(scope="module")
+def shared_leat():
+    need_binary()
+    server = Leat().start()
+    yield server
+    try:
+        if server.process is not None:
+            server.stop()
+        server.check()
+    finally:
+        server.done()
+
+
+@pytest.fixture
+def new_leat():
+    """A function that makes servers with arguments of their own: new_leat(args=["--set", "x=y"]), not yet started."""
+    need_binary()
+    made = []
+
+    def make(**options):
+        made.append(Leat(**options))
+        return made[-1]
+
+    yield make
+    try:
+        for server in made:
+            if server.process is not None:
+                server.stop()
+            server.check()
+    finally:
+        for server in made:
+            server.done()
+
+
+@pytest.fixture
+def seed():
+    print(f"seed {SEED}")
+    return SEED
+
+
+@pytest.fixture
+def scale():
+    return SCALE
