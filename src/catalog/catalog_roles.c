@@ -3,6 +3,8 @@
  * leat/catalog: the rows by which roles meet: applied versions, leases, jobs,
  * arrangement ids. None of them raises the catalog's version.
  */
+#include <stdio.h>
+
 #include "catalog_int.h"
 
 #include "leat/os.h"

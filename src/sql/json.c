@@ -40,9 +40,9 @@ static int hex4(struct parser *p, uint32_t *ret_value)
                 return bad(p, "short \\u escape");
         for (int i = 0; i < 4; i++) {
                 uint8_t c = *p->at++;
-                uint32_t digit = c >= '0' && c <= '9'   ? c - '0'
-                                 : c >= 'a' && c <= 'f' ? c - 'a' + 10u
-                                 : c >= 'A' && c <= 'F' ? c - 'A' + 10u
+                uint32_t digit = c >= '0' && c <= '9'   ? c - (uint32_t)'0'
+                                 : c >= 'a' && c <= 'f' ? c - (uint32_t)'a' + 10
+                                 : c >= 'A' && c <= 'F' ? c - (uint32_t)'A' + 10
                                                         : 16u;
                 if (digit == 16)
                         return bad(p, "no hex digit in \\u escape");

@@ -237,11 +237,10 @@ static int create_view(struct sql_parser *p, bool materialized)
         LEAT_TRY(leat_sql_relation_name(p, "the name of a view"));
         if (leat_sql_accept_op(p, '('))
                 LEAT_TRY(column_names(p));
-        if (leat_sql_accept(p, "WITH")) {
-                if (!materialized)
-                        return leat_sql_unexpected(p, "AS: a plain view has no options");
+        if (sql_is(p, 0, "WITH") && !materialized)
+                return leat_sql_unexpected(p, "AS: a plain view has no options");
+        if (leat_sql_accept(p, "WITH"))
                 LEAT_TRY(leat_sql_option_list(p));
-        }
         LEAT_TRY(leat_sql_expect(p, "AS"));
         LEAT_TRY(leat_sql_body(p, materialized));
         return leat_sql_expect_end(p);

@@ -4,7 +4,7 @@
  *
  * Layout  A page is 12 columns wide, heights are in rows. Panels that have AT
  *         stay where it says. The others are placed in the order written, left
- *         to right, in the first gap of the skyline that is wide enough:
+ *         to right, top to bottom, in the first gap that is large enough:
  *         numbers 3 columns by 2 rows, heat maps 12 by 5, the rest 6 by 4.
  */
 #include <ctype.h>
@@ -241,37 +241,31 @@ static void default_size(const struct leat_panel_def *panel, int32_t *ret_w, int
         *ret_h = panel->type == LEAT_PANEL_NUMBER ? 2 : panel->type == LEAT_PANEL_HEATMAP ? 5 : 4;
 }
 
-static void raise_skyline(int32_t *heights, const int32_t *at)
+static bool overlaps(const int32_t *a, const int32_t *b)
 {
-        for (int32_t x = at[0]; x < at[0] + at[2] && x < GRID_COLUMNS; x++)
-                heights[x] = LEAT_MAX(heights[x], at[1] + at[3]);
+        return a[0] < b[0] + b[2] && b[0] < a[0] + a[2] && a[1] < b[1] + b[3] && b[1] < a[1] + a[3];
 }
 
 void leat_sql_dashboard_layout(struct leat_panel_def *panels, uint32_t count, const bool *placed)
 {
-        int32_t heights[GRID_COLUMNS] = {0};
+        bool done[PANELS_MAX] = {false};
+        LEAT_ASSERT(count <= PANELS_MAX);
+        for (uint32_t i = 0; i < count; i++)
+                done[i] = placed != NULL && placed[i];
         for (uint32_t i = 0; i < count; i++) {
-                if (placed != NULL && placed[i])
-                        raise_skyline(heights, panels[i].at);
-        }
-        for (uint32_t i = 0; i < count; i++) {
-                int32_t w, h, best_x = 0, best_y = INT32_MAX;
-                if (placed != NULL && placed[i])
-                        continue;
-                default_size(&panels[i], &w, &h);
-                for (int32_t x = 0; x + w <= GRID_COLUMNS; x += w) {
-                        int32_t y = 0;
-                        for (int32_t c = x; c < x + w; c++)
-                                y = LEAT_MAX(y, heights[c]);
-                        if (y < best_y) {
-                                best_y = y;
-                                best_x = x;
-                        }
+                int32_t *at = panels[i].at;
+                bool taken = !done[i];
+                if (taken)
+                        default_size(&panels[i], &at[2], &at[3]);
+                /* Ends: below the lowest panel everything is free. */
+                for (int32_t spot = 0; taken; spot++) {
+                        int32_t across = GRID_COLUMNS / at[2];
+                        at[0] = spot % across * at[2];
+                        at[1] = spot / across;
+                        taken = false;
+                        for (uint32_t k = 0; k < count && !taken; k++)
+                                taken = done[k] && overlaps(at, panels[k].at);
                 }
-                panels[i].at[0] = best_x;
-                panels[i].at[1] = best_y;
-                panels[i].at[2] = w;
-                panels[i].at[3] = h;
-                raise_skyline(heights, panels[i].at);
+                done[i] = true;
         }
 }
