@@ -1,1 +1,0 @@
-create topic raw with (format=raw)

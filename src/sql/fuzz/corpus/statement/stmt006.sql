@@ -1,1 +1,0 @@
-CREATE TOPIC t (a int, PRIMARY KEY (b))

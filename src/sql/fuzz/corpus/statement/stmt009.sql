@@ -1,1 +1,0 @@
-CREATE TOPIC t (a timestamptz, b int, WATERMARK FOR a AS b)

@@ -1,1 +1,0 @@
-CREATE TOPIC t (a int) WITH (x = 1, x = 2)

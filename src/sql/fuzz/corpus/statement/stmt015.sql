@@ -1,1 +1,0 @@
-CREATE TOPIC lake.t (a int)

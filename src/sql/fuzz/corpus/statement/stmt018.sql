@@ -1,1 +1,0 @@
-SELECT 1; CREATE TOPIC t (a int) x

@@ -1,1 +1,0 @@
-alter topic scans drop column zone

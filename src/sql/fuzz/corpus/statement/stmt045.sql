@@ -1,1 +1,0 @@
-ALTER TOPIC t ADD a int NOT NULL

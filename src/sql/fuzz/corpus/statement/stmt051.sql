@@ -1,1 +1,0 @@
-insert into scans select 1

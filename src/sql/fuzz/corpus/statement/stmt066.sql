@@ -1,1 +1,0 @@
-SET leat.freshness = 'now'

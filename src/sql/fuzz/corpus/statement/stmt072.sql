@@ -1,1 +1,0 @@
-SET x TO DEFAULT

@@ -1,1 +1,0 @@
-COMMIT PREPARED 'x'

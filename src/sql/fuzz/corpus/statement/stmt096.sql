@@ -1,1 +1,0 @@
-COPY (SELECT 1) TO STDOUT (FORMAT binary)

@@ -1,1 +1,0 @@
-COPY scans FROM STDIN

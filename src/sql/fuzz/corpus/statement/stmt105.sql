@@ -1,1 +1,0 @@
-DISCARD ALL

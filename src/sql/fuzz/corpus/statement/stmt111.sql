@@ -1,1 +1,0 @@
-UPDATE x SET a = 1
