@@ -1,0 +1,1 @@
+CREATE TOPIC Scans (package_id TEXT, Site TEXT NOT NULL, w numeric(10,2), event_time timestamp with time zone, WATERMARK FOR event_time AS event_time - INTERVAL '5 seconds') WITH (format = 'json', partitions = 4, retention = '7 days', max_ahead='1 minute')

@@ -1,0 +1,1 @@
+create topic raw with (format=raw)

@@ -1,0 +1,1 @@
+CREATE TOPIC t (a int, PRIMARY KEY (b))

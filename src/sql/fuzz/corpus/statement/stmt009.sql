@@ -1,0 +1,1 @@
+CREATE TOPIC t (a timestamptz, b int, WATERMARK FOR a AS b)

@@ -1,0 +1,1 @@
+CREATE TOPIC t (a int) WITH (x = 1, x = 2)

@@ -1,0 +1,1 @@
+CREATE TOPIC lake.t (a int)

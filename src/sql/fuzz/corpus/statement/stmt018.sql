@@ -1,0 +1,1 @@
+SELECT 1; CREATE TOPIC t (a int) x

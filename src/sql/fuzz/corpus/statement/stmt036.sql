@@ -1,0 +1,1 @@
+alter topic scans drop column zone

@@ -1,0 +1,1 @@
+ALTER TOPIC t ADD a int NOT NULL

@@ -1,0 +1,1 @@
+insert into scans select 1

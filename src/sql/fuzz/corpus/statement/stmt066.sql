@@ -1,0 +1,1 @@
+SET leat.freshness = 'now'

@@ -1,0 +1,1 @@
+COPY scans FROM STDIN

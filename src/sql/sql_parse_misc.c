@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* leat/sql: grammar of SET, SHOW, COPY and transactions, as clients of PostgreSQL send them. */
+#include <stdio.h>
+#include <strings.h>
+
+#include "sql_parse_int.h"
+
+/* A setting's name, "leat.freshness". */
+static int setting_name(struct sql_parser *p)
+{
+        struct leat_stmt *stmt = p->stmt;
+        LEAT_TRY(leat_sql_name(p, true, "the name of a setting", &stmt->name, &stmt->name_at));
+        while (leat_sql_accept_op(p, '.')) {
+                const char *part;
+                struct leat_span at;
+                LEAT_TRY(leat_sql_name(p, true, "the name of a setting", &part, &at));
+                stmt->name = leat_arena_printf(p->arena, "%s.%s", stmt->name, part);
+                stmt->name_at.len = at.start + at.len - stmt->name_at.start;
+        }
+        return 0;
+}
+
+/* The rest of the statement as one text; values of a list are joined by ", ". */
+static int setting_value(struct sql_parser *p)
+{
+        struct leat_buf value = LEAT_BUF_INIT;
+        if (sql_at_end(p))
+                return leat_sql_unexpected(p, "a value");
+        for (bool first = true; !sql_at_end(p); first = false) {
+                const struct sql_token *token = sql_peek(p, 0);
+                if (!first && leat_sql_accept_op(p, ',')) {
+                        leat_buf_add_str(&value, ",");
+                        if (sql_at_end(p)) {
+                                leat_buf_done(&value);
+                                return leat_sql_unexpected(p, "a value");
+                        }
+                        token = sql_peek(p, 0);
+                }
+                bool sign = token->kind == TOKEN_OP && token->len == 1 && strchr("+-", p->text.data[token->start]) != NULL;
+                if (token->kind == TOKEN_OP && !sign) {
+                        leat_buf_done(&value);
+                        return leat_sql_unexpected(p, "a value");
+                }
+                if (!first && value.len != 0 && value.data[value.len - 1] != '-' && value.data[value.len - 1] != '+')
+                        leat_buf_add_str(&value, " ");
+                leat_buf_add_str(&value, leat_sql_token_value(p->arena, p->text, token, false));
+                p->at++;
+        }
+        p->stmt->value = leat_arena_strndup(p->arena, leat_buf_cstr(&value), value.len);
+        leat_buf_done(&value);
+        return 0;
+}
+
+static int fixed_setting(struct sql_parser *p, const char *name)
+{
+        p->stmt->name = name;
+        p->stmt->name_at = sql_span(&p->tokens[p->at - 1]);
+        if (leat_sql_accept(p, "DEFAULT"))
+                return leat_sql_expect_end(p);
+        return setting_value(p);
+}
+
+int leat_sql_set(struct sql_parser *p)
+{
+        p->stmt->kind = LEAT_STMT_SET;
+        if (sql_is(p, 0, "SESSION") && sql_is(p, 1, "CHARACTERISTICS")) {
+                p->at += 2;
+                LEAT_TRY(leat_sql_expect(p, "AS"));
+                LEAT_TRY(leat_sql_expect(p, "TRANSACTION"));
+                return fixed_setting(p, "default_transaction");
+        }
+        if (leat_sql_accept(p, "TRANSACTION"))
+                return fixed_setting(p, "transaction");
+        p->stmt->local = leat_sql_accept(p, "LOCAL");
+        if (!p->stmt->local)
+                leat_sql_accept(p, "SESSION");
+        if (sql_is(p, 0, "TIME") && sql_is(p, 1, "ZONE")) {
+                p->at += 2;
+                return fixed_setting(p, "timezone");
+        }
+        if (leat_sql_accept(p, "NAMES"))
+                return fixed_setting(p, "client_encoding");
+        if (sql_is(p, 0, "ROLE") || sql_is(p, 0, "AUTHORIZATION")) {
+                leat_sql_fail(p->text, sql_peek(p, 0)->start, p->err, LEAT_EUNSUPPORTED, "there are no users and roles yet");
+                leat_error_hint(p->err, "Leat listens on this machine only.");
+                return LEAT_EUNSUPPORTED;
+        }
+        LEAT_TRY(setting_name(p));
+        if (!leat_sql_accept_op(p, '=') && !leat_sql_accept(p, "TO"))
+                return leat_sql_unexpected(p, "= or TO");
+        if (leat_sql_accept(p, "DEFAULT"))
+                return leat_sql_expect_end(p);
+        return setting_value(p);
+}
+
+int leat_sql_reset(struct sql_parser *p)
+{
+        p->stmt->kind = LEAT_STMT_RESET;
+        if (leat_sql_accept(p, "ALL"))
+                return leat_sql_expect_end(p);
+        if (sql_is(p, 0, "TIME") && sql_is(p, 1, "ZONE")) {
+                p->at += 2;
+                p->stmt->name = "timezone";
+                return leat_sql_expect_end(p);
+        }
+        LEAT_TRY(setting_name(p));
+        return leat_sql_expect_end(p);
+}
+
+/* ---- SHOW ------------------------------------------------------------------------- */
+static int show_create(struct sql_parser *p)
+{
+        p->stmt->kind = LEAT_STMT_SHOW_CREATE;
+        if (leat_sql_accept(p, "TOPIC")) {
+                p->stmt->object_kind = LEAT_OBJECT_TOPIC;
+        } else if (leat_sql_accept(p, "VIEW")) {
+                p->stmt->object_kind = LEAT_OBJECT_VIEW;
+        } else if (leat_sql_accept(p, "DASHBOARD")) {
+                p->stmt->object_kind = LEAT_OBJECT_DASHBOARD;
+        } else if (leat_sql_accept(p, "MATERIALIZED")) {
+                LEAT_TRY(leat_sql_expect(p, "VIEW"));
+                p->stmt->object_kind = LEAT_OBJECT_MATVIEW;
+        } else {
+                leat_sql_accept(p, "TABLE"); /* what DBeaver and MySQL users write: any relation */
+        }
+        LEAT_TRY(leat_sql_relation_name(p, "a name"));
+        return leat_sql_expect_end(p);
+}
+
+int leat_sql_show(struct sql_parser *p)
+{
+        static const struct {
+                const char *word;
+                uint8_t show;
+        } lists[] = {{"TOPICS", LEAT_SHOW_TOPICS},       {"VIEWS", LEAT_SHOW_VIEWS}, {"JOBS", LEAT_SHOW_JOBS},
+                     {"PIPELINES", LEAT_SHOW_PIPELINES}, {"FLOW", LEAT_SHOW_FLOW},   {"DASHBOARDS", LEAT_SHOW_DASHBOARDS},
+                     {"TABLES", LEAT_SHOW_TABLES},       {"ALL", LEAT_SHOW_ALL}};
+        if (leat_sql_accept(p, "CREATE"))
+                return show_create(p);
+        p->stmt->kind = LEAT_STMT_SHOW;
+        if (sql_is(p, 0, "MATERIALIZED") && sql_is(p, 1, "VIEWS"))
+                p->at++;
+        for (size_t i = 0; i < LEAT_ARRAY_LEN(lists); i++) {
+                if (leat_sql_accept(p, lists[i].word)) {
+                        p->stmt->show = lists[i].show;
+                        return leat_sql_expect_end(p);
+                }
+        }
+        p->stmt->kind = LEAT_STMT_SHOW_SETTING;
+        if (sql_is(p, 0, "TIME") && sql_is(p, 1, "ZONE")) {
+                p->at += 2;
+                p->stmt->name = "timezone";
+        } else if (sql_is(p, 0, "TRANSACTION") && sql_is(p, 1, "ISOLATION")) {
+                p->at += 2;
+                LEAT_TRY(leat_sql_expect(p, "LEVEL"));
+                p->stmt->name = "transaction_isolation";
+        } else {
+                LEAT_TRY(setting_name(p));
+        }
+        return leat_sql_expect_end(p);
+}
+
+/* ---- COPY --------------------------------------------------------------------------- */
+static int copy_format(struct sql_parser *p, const char *format, uint32_t at)
+{
+        if (strcasecmp(format, "csv") == 0) {
+                p->stmt->copy_format = LEAT_COPY_CSV;
+                p->stmt->copy_delimiter = ',';
+                return 0;
+        }
+        if (strcasecmp(format, "text") == 0)
+                return 0;
+        leat_sql_fail(p->text, at, p->err, LEAT_EUNSUPPORTED, "COPY in format %s is not supported", format);
+        leat_error_hint(p->err, "Write FORMAT text or FORMAT csv.");
+        return LEAT_EUNSUPPORTED;
+}
+
+static int copy_option(struct sql_parser *p, const char *name, uint32_t at, const char *value, uint32_t value_at)
+{
+        struct leat_stmt *stmt = p->stmt;
+        if (strcmp(name, "format") == 0)
+                return copy_format(p, value, value_at);
+        if (strcmp(name, "header") == 0) {
+                stmt->copy_header = strcasecmp(value, "false") != 0 && strcasecmp(value, "off") != 0 && strcmp(value, "0") != 0;
+                return 0;
+        }
+        if (strcmp(name, "delimiter") == 0) {
+                if (strlen(value) != 1 || *value == '\n' || *value == '\r' || *value == '"')
+                        return leat_sql_fail(p->text, value_at, p->err, LEAT_EINVAL,
+                                             "a delimiter is one character, no quote and no line end");
+                stmt->copy_delimiter = *value;
+                return 0;
+        }
+        if (strcmp(name, "null") == 0) {
+                stmt->copy_null = value;
+                return 0;
+        }
+        if (strcmp(name, "encoding") == 0 && (strcasecmp(value, "utf8") == 0 || strcasecmp(value, "utf-8") == 0))
+                return 0;
+        leat_sql_fail(p->text, at, p->err, LEAT_EUNSUPPORTED, "COPY option \"%s\" is not supported", name);
+        leat_error_hint(p->err, "There are FORMAT, HEADER, DELIMITER and NULL.");
+        return LEAT_EUNSUPPORTED;
+}
+
+/* [WITH] (FORMAT csv, …) or the old words CSV HEADER DELIMITER ',' NULL ''. */
+static int copy_options(struct sql_parser *p)
+{
+        struct leat_stmt *stmt = p->stmt;
+        leat_sql_accept(p, "WITH");
+        if (sql_is_op(p, 0, '(')) {
+                LEAT_TRY(leat_sql_option_list(p));
+                /* The format first: it sets the delimiter that another option may change. */
+                for (int format = 1; format >= 0; format--) {
+                        for (uint32_t i = 0; i < stmt->option_count; i++) {
+                                const struct leat_sql_option *o = &stmt->options[i];
+                                if ((strcmp(o->name, "format") == 0) == format)
+                                        LEAT_TRY(copy_option(p, o->name, o->name_at.start, o->value, o->value_at.start));
+                        }
+                }
+                stmt->option_count = 0;
+                return leat_sql_expect_end(p);
+        }
+        while (!sql_at_end(p)) {
+                const struct sql_token *token = sql_peek(p, 0);
+                const char *value;
+                if (leat_sql_accept(p, "CSV")) {
+                        LEAT_TRY(copy_format(p, "csv", token->start));
+                } else if (leat_sql_accept(p, "BINARY")) {
+                        LEAT_TRY(copy_format(p, "binary", token->start));
+                } else if (leat_sql_accept(p, "HEADER")) {
+                        stmt->copy_header = true;
+                } else if (leat_sql_accept(p, "DELIMITER") || leat_sql_accept(p, "NULL")) {
+                        const char *name = leat_sql_token_is(p->text, token, "NULL") ? "null" : "delimiter";
+                        leat_sql_accept(p, "AS");
+                        LEAT_TRY(leat_sql_string(p, "a text in quotes", &value));
+                        LEAT_TRY(copy_option(p, name, token->start, value, p->tokens[p->at - 1].start));
+                } else {
+                        return leat_sql_unexpected(p, "(FORMAT csv, HEADER)");
+                }
+        }
+        return 0;
+}
+
+static int subscribe(struct sql_parser *p)
+{
+        p->stmt->kind = LEAT_STMT_SUBSCRIBE;
+        p->at++;
+        LEAT_TRY(leat_sql_expect(p, "TO"));
+        if (sql_is(p, 0, "DASHBOARD") && !sql_is_op(p, 1, ')')) {
+                p->at++;
+                p->stmt->kind = LEAT_STMT_SUBSCRIBE_DASHBOARD;
+        }
+        LEAT_TRY(leat_sql_relation_name(p, "the name of a view"));
+        if (leat_sql_accept(p, "WITH"))
+                LEAT_TRY(leat_sql_option_list(p));
+        return leat_sql_expect_op(p, ')');
+}
+
+int leat_sql_copy(struct sql_parser *p)
+{
+        struct leat_stmt *stmt = p->stmt;
+        stmt->kind = LEAT_STMT_COPY;
+        if (!leat_sql_accept_op(p, '(')) {
+                LEAT_TRY(leat_sql_relation_name(p, "a query in parentheses"));
+                leat_sql_fail(p->text, stmt->name_at.start, p->err, LEAT_EUNSUPPORTED,
+                              sql_is(p, 0, "FROM") ? "COPY ... FROM is not supported" : "COPY needs a query");
+                if (sql_is(p, 0, "FROM"))
+                        leat_error_hint(p->err, "Write INSERT INTO, or produce to the topic with a Kafka client.");
+                else
+                        leat_error_hint(p->err, "Write COPY (SELECT * FROM %s) TO STDOUT.", stmt->name);
+                return LEAT_EUNSUPPORTED;
+        }
+        if (sql_is(p, 0, "SUBSCRIBE")) {
+                LEAT_TRY(subscribe(p));
+        } else {
+                if (!sql_is(p, 0, "SELECT") && !sql_is(p, 0, "WITH") && !sql_is(p, 0, "VALUES") && !sql_is(p, 0, "FROM") &&
+                    !sql_is(p, 0, "TABLE") && !sql_is_op(p, 0, '('))
+                        return leat_sql_unexpected(p, "SELECT or SUBSCRIBE TO");
+                uint32_t first = p->at;
+                LEAT_TRY(leat_sql_parens(p, &stmt->body));
+                const struct sql_token *last = &p->tokens[p->at - 2];
+                stmt->body.start = p->tokens[first].start;
+                stmt->body.len = last->start + last->len - stmt->body.start;
+        }
+        LEAT_TRY(leat_sql_expect(p, "TO"));
+        if (!leat_sql_accept(p, "STDOUT")) {
+                leat_sql_fail(p->text, sql_peek(p, 0)->start, p->err, LEAT_EDENIED, "COPY goes TO STDOUT only");
+                leat_error_hint(p->err, "The server writes no files; psql's \\copy does.");
+                return LEAT_EDENIED;
+        }
+        return copy_options(p);
+}
+
+/* ---- transactions ---------------------------------------------------------------------- */
+static int transaction_modes(struct sql_parser *p)
+{
+        while (!sql_at_end(p)) {
+                if (leat_sql_accept(p, "ISOLATION")) {
+                        LEAT_TRY(leat_sql_expect(p, "LEVEL"));
+                        if (leat_sql_accept(p, "READ") || leat_sql_accept(p, "REPEATABLE")) {
+                                if (!leat_sql_accept(p, "COMMITTED") && !leat_sql_accept(p, "UNCOMMITTED"))
+                                        LEAT_TRY(leat_sql_expect(p, "READ"));
+                        } else {
+                                LEAT_TRY(leat_sql_expect(p, "SERIALIZABLE"));
+                        }
+                } else if (leat_sql_accept(p, "READ")) {
+                        if (leat_sql_accept(p, "ONLY"))
+                                p->stmt->read_only = true;
+                        else
+                                LEAT_TRY(leat_sql_expect(p, "WRITE"));
+                } else if (leat_sql_accept(p, "NOT")) {
+                        LEAT_TRY(leat_sql_expect(p, "DEFERRABLE"));
+                } else if (!leat_sql_accept(p, "DEFERRABLE") && !leat_sql_accept_op(p, ',')) {
+                        return leat_sql_unexpected(p, "ISOLATION LEVEL, READ ONLY or READ WRITE");
+                }
+        }
+        return 0;
+}
+
+static int end_of_transaction(struct sql_parser *p)
+{
+        if (leat_sql_accept(p, "AND")) {
+                leat_sql_accept(p, "NO");
+                LEAT_TRY(leat_sql_expect(p, "CHAIN"));
+        }
+        return leat_sql_expect_end(p);
+}
+
+int leat_sql_transaction(struct sql_parser *p, const char *word)
+{
+        struct leat_stmt *stmt = p->stmt;
+        if (strcmp(word, "SAVEPOINT") == 0 || strcmp(word, "RELEASE") == 0) {
+                stmt->kind = strcmp(word, "RELEASE") == 0 ? LEAT_STMT_RELEASE : LEAT_STMT_SAVEPOINT;
+                if (stmt->kind == LEAT_STMT_RELEASE)
+                        leat_sql_accept(p, "SAVEPOINT");
+                LEAT_TRY(leat_sql_name(p, true, "a name", &stmt->name, &stmt->name_at));
+                return leat_sql_expect_end(p);
+        }
+        if (strcmp(word, "START") == 0)
+                LEAT_TRY(leat_sql_expect(p, "TRANSACTION"));
+        else if (!leat_sql_accept(p, "TRANSACTION"))
+                leat_sql_accept(p, "WORK");
+        if (strcmp(word, "BEGIN") == 0 || strcmp(word, "START") == 0) {
+                stmt->kind = LEAT_STMT_BEGIN;
+                return transaction_modes(p);
+        }
+        stmt->kind = strcmp(word, "COMMIT") == 0 || strcmp(word, "END") == 0 ? LEAT_STMT_COMMIT : LEAT_STMT_ROLLBACK;
+        if (stmt->kind == LEAT_STMT_ROLLBACK && leat_sql_accept(p, "TO")) {
+                stmt->kind = LEAT_STMT_ROLLBACK_TO;
+                leat_sql_accept(p, "SAVEPOINT");
+                LEAT_TRY(leat_sql_name(p, true, "a name", &stmt->name, &stmt->name_at));
+                return leat_sql_expect_end(p);
+        }
+        return end_of_transaction(p);
+}
