@@ -82,6 +82,7 @@ struct leat_agg {
         uint32_t distinct_count;
         struct leat_distinct *distincts;
         uint32_t arr;
+        bool set_only;       /* DISTINCT: only groups that come and go matter downstream */
         bool always;         /* no GROUP BY: there is one row even when there are none */
         int32_t start_group; /* window columns among the groups; -1 = none */
         int32_t end_group;
@@ -247,6 +248,9 @@ struct leat_compile {
 };
 int leat_compile_refuse(struct leat_compile *cc, int position, const char *hint, const char *fmt, ...)
         LEAT_PRINTF(4, 5);
+/* Reads an expression over an input of @columns columns. */
+int leat_compile_expr(struct leat_compile *cc, const struct json_t *json, uint32_t columns,
+                      struct leat_expr **ret_expr);
 /* Adds one aggregate function to @agg and gives the expression over its row that is the result. */
 int leat_compile_aggregate(struct leat_compile *cc, struct leat_cnode *agg, const struct json_t *json,
                            struct leat_expr **ret_result);
