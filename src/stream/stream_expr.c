@@ -269,7 +269,8 @@ bool leat_expr_interval(const struct leat_expr *expr, int64_t *ret_us)
 }
 
 /* ---- functions -------------------------------------------------------------------------- */
-/* leat_tumble(ts, size[, offset]) and leat_hop(ts, slide, size[, offset]): what tumble() and hop() are made of. */
+/* leat_window_start(ts, size[, offset]), leat_hop_starts(ts, slide, size[, offset]): what tumble() and hop() are made
+ * of. */
 static int window_read(struct leat_expr *call, bool hop, struct leat_error *err)
 {
         uint32_t first = 1, need = hop ? 3 : 2;
@@ -329,8 +330,8 @@ static int function_read(struct leat_arena *arena, const json_t *json, struct le
         LEAT_TRY(leat_expr_type_read(arena, json_object_get(json, "return_type"), &expr->type, &expr->type_sql, err));
         LEAT_TRY(args_read(arena, children, expr, err));
         *ret_expr = expr;
-        if (strcmp(name, "leat_tumble") == 0 || strcmp(name, "leat_hop") == 0)
-                return window_read(expr, name[5] == 'h', err);
+        if (strcmp(name, "leat_window_start") == 0 || strcmp(name, "leat_hop_starts") == 0)
+                return window_read(expr, strcmp(name, "leat_hop_starts") == 0, err);
         if (strcmp(name, "struct_pack") == 0 && expr->type.id == LEAT_T_STRUCT && expr->type.child_count == expr->argc)
                 expr->cls = LEAT_X_STRUCT;
         return 0;
@@ -514,28 +515,19 @@ static void text_print(const struct leat_expr *expr, struct leat_buf *out)
         }
 }
 
-/* floor((x - offset) / slide) * slide + offset, on microseconds since 1970: the same in batch and streaming. */
+/* By microseconds, so that no constant has to be read again. */
 static void window_print(const struct leat_expr *expr, struct leat_buf *out)
 {
         const struct leat_time_prop *w = &expr->window;
-        struct leat_buf arg = LEAT_BUF_INIT;
-        leat_expr_print(expr->args[0], &arg);
-        const char *x = leat_buf_cstr(&arg);
-        const char *make = expr->args[0]->type.id == LEAT_T_TIMESTAMP ? "make_timestamp" : "make_timestamptz";
-        if (expr->type.id != LEAT_T_LIST) {
-                leat_buf_printf(out, "%s(epoch_us(%s) - ((epoch_us(%s) - %" PRId64 ") %% %" PRId64 " + %" PRId64
-                                     ") %% %" PRId64 ")",
-                                make, x, x, w->offset_us, w->slide_us, w->slide_us, w->slide_us);
-        } else {
-                /* starts: the newest one at or before x, and back while the window still holds x */
-                leat_buf_printf(out,
-                                "list_transform(generate_series(epoch_us(%s) - ((epoch_us(%s) - %" PRId64 ") %% %" PRId64
-                                " + %" PRId64 ") %% %" PRId64 " - %" PRId64 ", epoch_us(%s), %" PRId64
-                                "), lambda s: %s(s))",
-                                x, x, w->offset_us, w->slide_us, w->slide_us, w->slide_us,
-                                (w->size_us - 1) / w->slide_us * w->slide_us, x, w->slide_us, make);
-        }
-        leat_buf_done(&arg);
+        bool list = expr->type.id == LEAT_T_LIST;
+        leat_buf_add_str(out, list ? "leat_hop_starts(" : "leat_window_start(");
+        leat_expr_print(expr->args[0], out);
+        leat_buf_printf(out, ", to_microseconds(%" PRId64 ")", w->slide_us);
+        if (list)
+                leat_buf_printf(out, ", to_microseconds(%" PRId64 ")", w->size_us);
+        if (w->offset_us != 0)
+                leat_buf_printf(out, ", to_microseconds(%" PRId64 ")", w->offset_us);
+        leat_buf_u8(out, ')');
 }
 
 static void case_print(const struct leat_expr *expr, struct leat_buf *out)
