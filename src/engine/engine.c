@@ -59,9 +59,20 @@ static int open_database(const struct leat_engine_options *options, duckdb_datab
         return rc;
 }
 
+/* All of DuckDB's optimizers but filter_pushdown, filter_pullup, deliminator, unnest_rewriter, expression_rewriter,
+ * in_clause and cte_filter_pusher. */
+static const char bind_only_sql[] =
+        "SET GLOBAL disabled_optimizers='empty_result_pullup,regex_range,join_order,unused_columns,statistics_propagation,"
+        "common_subexpressions,common_aggregate,column_lifetime,limit_pushdown,row_group_pruner,top_n,"
+        "top_n_window_elimination,build_side_probe_side,compressed_materialization,duplicate_groups,reorder_filter,"
+        "sampling_pushdown,join_filter_pushdown,extension,materialized_cte,sum_rewriter,late_materialization,cte_inlining,"
+        "common_subplan,join_elimination,window_self_join'";
+
 /* Everything that must be done on a connection before the configuration is locked. */
-static int lock_down(struct leat_engine *engine, duckdb_connection con, const char *temp_dir, struct leat_error *err)
+static int lock_down(struct leat_engine *engine, duckdb_connection con, const struct leat_engine_options *options,
+                     struct leat_error *err)
 {
+        const char *temp_dir = options->temp_dir;
         struct leat_buf sql = LEAT_BUF_INIT;
         leat_buf_add_str(&sql, "SET GLOBAL temp_directory='");
         for (const char *p = temp_dir != NULL ? temp_dir : ""; *p != '\0'; p++) {
@@ -75,6 +86,8 @@ static int lock_down(struct leat_engine *engine, duckdb_connection con, const ch
         LEAT_TRY(rc);
         LEAT_TRY(run_setup(con, "SET GLOBAL TimeZone='UTC'", err));
         LEAT_TRY(run_setup(con, "SET GLOBAL enable_external_access=false", err));
+        if (options->bind_only)
+                LEAT_TRY(run_setup(con, bind_only_sql, err));
         if (leat_duck_register_scan(engine, con) != 0 || leat_duck_register_windows(con) != 0)
                 return leat_error_set(err, LEAT_EINTERNAL, "DuckDB: cannot register the functions of Leat");
         return run_setup(con, "SET GLOBAL lock_configuration=true", err);
@@ -94,7 +107,7 @@ int leat_engine_open(const struct leat_engine_options *options, struct leat_engi
                 rc = leat_error_set(err, LEAT_EINTERNAL, "DuckDB: cannot connect to a new instance");
                 goto fail;
         }
-        LEAT_TRY_GOTO(lock_down(engine, con, options->temp_dir, err));
+        LEAT_TRY_GOTO(lock_down(engine, con, options, err));
         duckdb_disconnect(&con);
         *ret_engine = engine;
         return 0;

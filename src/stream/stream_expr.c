@@ -227,7 +227,10 @@ static int constant_read(struct leat_arena *arena, const json_t *json, struct le
                 return refuse(err, leat_json_position(json), "write it as a cast of a text, e.g. TIMESTAMP '...'",
                               "a constant of type", type_sql);
         }
-        if (!plain && expr->type.id != LEAT_T_SQLNULL)
+        if (expr->type.id == LEAT_T_INTEGER && json_is_integer(value)) /* as the parser reads it */
+                expr->text = leat_arena_printf(arena, json_integer_value(value) < 0 ? "(%lld)" : "%lld",
+                                               (long long)json_integer_value(value));
+        else if (!plain && expr->type.id != LEAT_T_SQLNULL)
                 expr->text = leat_arena_printf(arena, "CAST(%s AS %s)", leat_buf_cstr(&buf), type_sql);
         else
                 expr->text = leat_arena_strdup(arena, leat_buf_cstr(&buf));
@@ -456,7 +459,11 @@ static int class_read(struct leat_arena *arena, const json_t *json, struct leat_
                 *ret_expr = expr;
                 LEAT_TRY(leat_expr_type_read(arena, json_object_get(json, "return_type"), &expr->type, &expr->type_sql,
                                              err));
-                return leat_expr_read(arena, json_object_get(json, "child"), &expr->args[0], err);
+                LEAT_TRY(leat_expr_read(arena, json_object_get(json, "child"), &expr->args[0], err));
+                if (cast && leat_type_eq(&expr->type, &expr->args[0]->type) && strcmp(expr->type_sql, "JSON") != 0 &&
+                    (expr->args[0]->cls != LEAT_X_CAST || strcmp(expr->args[0]->type_sql, "JSON") != 0))
+                        *ret_expr = expr->args[0]; /* nothing to do */
+                return 0;
         }
         if (strcmp(cls, "BOUND_CONJUNCTION") == 0) {
                 const json_t *children = json_object_get(json, "children");

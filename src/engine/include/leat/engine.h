@@ -33,6 +33,8 @@ struct leat_engine_options {
         int threads;          /* 0 = 1 */
         int64_t memory_bytes; /* 0 = 1 GiB */
         const char *temp_dir; /* spill folder; NULL = no spilling */
+        bool bind_only;       /* for json_serialize_plan: only the optimizers of STREAMING.md 1, so that a plan over empty
+                               * tables keeps its shape */
 };
 
 /* A source of rows. All callbacks run on the thread that executes the plan
