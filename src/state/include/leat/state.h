@@ -30,6 +30,10 @@ struct leat_arr_def {
         uint64_t id; /* unique in the pipeline, never used again */
         enum leat_arr_mode mode;
         uint32_t key_count;   /* columns that make the key, first; 0 = one single key */
+        /* Ascending order has NULLs after all values, descending before them, as in PostgreSQL; NaN is the greatest
+         * number. -0.0 and 0.0, all NaN, and intervals of equal length (30 days a month, 24 hours a day) are one value
+         * in key and order columns (MULTISET: in all columns). LIST and STRUCT columns are refused (LEAT_EUNSUPPORTED),
+         * and values of more than 4 MiB (LEAT_ETOOBIG). */
         uint32_t order_count; /* columns that order the rows of a key, next */
         uint32_t order_desc;  /* bit i: order column i is descending */
         uint32_t column_count; /* all columns */
@@ -54,6 +58,13 @@ struct leat_state_options {
 int leat_state_open(const struct leat_state_options *options, struct leat_state **ret_state, int64_t *ret_tick,
                     struct leat_buf *ret_extra, struct leat_error *err) LEAT_NODISCARD;
 void leat_state_close(struct leat_state *state);
+/* The last tick applied, or loaded. */
+int64_t leat_state_tick(const struct leat_state *state);
+/* Bytes of what was applied and is in no manifest yet: the worker publishes when it is much, so that readers, which
+ * hold it in memory, can let it go. */
+int64_t leat_state_unpublished_bytes(const struct leat_state *state);
+/* Ids of all arrangements into @out (at most @max); returns how many there are. */
+uint32_t leat_state_list(const struct leat_state *state, uint64_t *out, uint32_t max);
 
 /* Declares an arrangement. Opening one that the manifest has already is right when the definition is equal. */
 int leat_state_define(struct leat_state *state, const struct leat_arr_def *def, struct leat_error *err) LEAT_NODISCARD;

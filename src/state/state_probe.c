@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * leat/state: finding many keys in a run.
+ *
+ * Design    A lookup in a large run is four reads that depend on each other, and
+ *           each misses the cache. So keys go through in groups: every step
+ *           touches the memory of the next one for all keys of the group before
+ *           any waits for it. Keys that the filter refuses cost one read.
+ */
+#include "state_int.h"
+
+#define GROUP 32u
+
+struct cand {
+        uint32_t probe;
+        uint32_t low, high; /* keys that may be it */
+};
+
+/* Steps 1 and 2: the filter, then the bounds of the prefix. Returns candidates. */
+static int probe_filter(struct leat_run *run, const struct leat_probe *probes, uint32_t from, uint32_t count,
+                        struct cand *out, uint32_t *ret, struct leat_error *err)
+{
+        uint32_t n = 0, shift = 64u - run->info.prefix_bits;
+        bool trusted = leat_run_trusted(run);
+        for (uint32_t i = 0; i < count; i++)
+                __builtin_prefetch(&run->bloom[leat_bloom_word(probes[from + i].hash, run->bloom_words)]);
+        for (uint32_t i = 0; i < count; i++) {
+                const struct leat_probe *p = &probes[from + i];
+                uint64_t word = leat_bloom_word(p->hash, run->bloom_words);
+                if (!trusted)
+                        LEAT_TRY(leat_run_touch(run, LEAT_R_BLOOM, word * 8, 8, err));
+                if ((run->bloom[word] & p->mask) != p->mask)
+                        continue;
+                __builtin_prefetch(&run->starts[p->hash >> shift]);
+                out[n++].probe = from + i;
+        }
+        for (uint32_t i = 0; i < n; i++) {
+                uint64_t prefix = probes[out[i].probe].hash >> shift;
+                if (!trusted)
+                        LEAT_TRY(leat_run_touch(run, LEAT_R_START, prefix * 4, 8, err));
+                out[i].high = (uint32_t)LEAT_MIN((uint64_t)run->starts[prefix + 1], run->info.keys);
+                out[i].low = LEAT_MIN(run->starts[prefix], out[i].high);
+                __builtin_prefetch(&run->hashes[out[i].low]);
+        }
+        *ret = n;
+        return 0;
+}
+
+/* Step 3: the hash among the keys of its prefix. */
+static int probe_hashes(struct leat_run *run, const struct leat_probe *probes, struct cand *cands, uint32_t *count,
+                        struct leat_error *err)
+{
+        uint32_t n = 0;
+        bool trusted = leat_run_trusted(run);
+        for (uint32_t i = 0; i < *count; i++) {
+                uint64_t hash = probes[cands[i].probe].hash;
+                uint32_t at = cands[i].low, high = cands[i].high;
+                if (!trusted)
+                        LEAT_TRY(leat_run_touch(run, LEAT_R_HASH, (uint64_t)at * 8, (uint64_t)(high - at) * 8, err));
+                while (at < high && run->hashes[at] < hash)
+                        at++;
+                if (at == high || run->hashes[at] != hash)
+                        continue;
+                cands[n] = (struct cand){cands[i].probe, at, high};
+                if (run->rows != NULL)
+                        __builtin_prefetch(&run->rows[at]);
+                else
+                        __builtin_prefetch(&run->table[at / LEAT_BLOCK_ROWS]);
+                n++;
+        }
+        *count = n;
+        return 0;
+}
+
+static int key_ref(struct leat_run *run, uint32_t key, struct leat_ref *ret, struct leat_error *err)
+{
+        if (run->rows != NULL)
+                LEAT_TRY(leat_run_touch(run, LEAT_R_ROW, (uint64_t)key * 4, 8, err));
+        uint64_t row = leat_run_key_row(run, key);
+        if (row >= run->info.rows)
+                return leat_error_set(err, LEAT_ECORRUPT, "%s: first rows of its keys are damaged",
+                                      run->pack != NULL ? run->pack->path : "memory");
+        return leat_run_ref_at(run, row, ret, err);
+}
+
+static bool key_equal(const struct leat_arr *arr, const struct leat_batch *keys, uint32_t row, struct leat_ref ref)
+{
+        for (uint32_t c = 0; c < arr->def.key_count; c++) {
+                const struct leat_column *col = &keys->columns[c];
+                struct leat_cell have = leat_block_cell(ref.block, c, ref.row);
+                if (have.len == 8 && col->validity == NULL && !leat_type_is_text(&col->type)) {
+                        uint64_t x;
+                        memcpy(&x, have.data, 8);
+                        if (x != ((const uint64_t *)col->data)[row])
+                                return false;
+                } else if (!leat_cell_eq(have, leat_column_cell(col, row))) {
+                        return false;
+                }
+        }
+        return true;
+}
+
+/* Steps 4 to 6: block, key column, comparison. */
+static int probe_rows(struct leat_run *run, const struct leat_arr *arr, const struct leat_batch *keys,
+                      const struct leat_probe *probes, const struct cand *cands, uint32_t count, struct leat_hit *hits,
+                      uint32_t *hit_count, struct leat_error *err)
+{
+        struct leat_ref refs[GROUP];
+        for (uint32_t i = 0; i < count; i++) {
+                LEAT_TRY(key_ref(run, cands[i].low, &refs[i], err));
+                __builtin_prefetch(refs[i].block);
+                __builtin_prefetch(refs[i].block + 64);
+        }
+        for (uint32_t i = 0; i < count && arr->def.key_count != 0; i++) {
+                const struct leat_block_col *col = leat_block_col(refs[i].block, 0);
+                __builtin_prefetch(refs[i].block + col->data + (size_t)refs[i].row * (col->width != 0 ? col->width : 4));
+        }
+        for (uint32_t i = 0; i < count; i++) {
+                const struct leat_probe *p = &probes[cands[i].probe];
+                uint32_t key = cands[i].low;
+                struct leat_ref ref = refs[i];
+                bool equal = key_equal(arr, keys, p->row, ref);
+                /* Another key of the same hash: go on in the directory. */
+                while (!equal && ++key < cands[i].high && run->hashes[key] == p->hash) {
+                        LEAT_TRY(key_ref(run, key, &ref, err));
+                        equal = key_equal(arr, keys, p->row, ref);
+                }
+                if (equal)
+                        hits[(*hit_count)++] = (struct leat_hit){cands[i].probe, key};
+        }
+        return 0;
+}
+
+int leat_run_probe(struct leat_run *run, const struct leat_arr *arr, const struct leat_batch *keys,
+                   const struct leat_probe *probes, uint32_t count, struct leat_hit *hits, uint32_t *ret_hits,
+                   struct leat_error *err)
+{
+        struct cand cands[GROUP];
+        uint32_t hit_count = 0;
+        for (uint32_t from = 0; from < count; from += GROUP) {
+                uint32_t n = 0;
+                LEAT_TRY(probe_filter(run, probes, from, LEAT_MIN(GROUP, count - from), cands, &n, err));
+                if (n == 0)
+                        continue;
+                LEAT_TRY(probe_hashes(run, probes, cands, &n, err));
+                LEAT_TRY(probe_rows(run, arr, keys, probes, cands, n, hits, &hit_count, err));
+        }
+        *ret_hits = hit_count;
+        return 0;
+}
