@@ -192,10 +192,12 @@ static bool headers_fit(struct leat_view headers)
 }
 
 int leat_kafka_records_check(const struct leat_kafka_batch *batch, size_t max_bytes, bool need_key,
-                             struct leat_buf *scratch, int32_t *ret_index, struct leat_error *err)
+                             struct leat_buf *scratch, int32_t *ret_index, int64_t *ret_max_ms, struct leat_error *err)
 {
-        if (batch->record_count != batch->last_offset_delta + 1)
-                return leat_error_set(err, LEAT_ECORRUPT, "record batch has %" PRId32 " records but ends at offset +%" PRId32,
+        int64_t max_ms = INT64_MIN;
+        if (batch->record_count < 1 || batch->record_count - 1 != batch->last_offset_delta)
+                return leat_error_set(err, LEAT_ECORRUPT,
+                                      "record batch has %" PRId32 " records but ends at offset +%" PRId32,
                                       batch->record_count, batch->last_offset_delta);
         struct leat_kafka_record_iter iter;
         LEAT_TRY(leat_kafka_records_open(batch, max_bytes, scratch, &iter, err));
@@ -203,6 +205,7 @@ int leat_kafka_records_check(const struct leat_kafka_batch *batch, size_t max_by
                 struct raw_record raw;
                 if (!record_read(&iter.cur, &raw) || raw.offset_delta != i || !headers_fit(raw.headers))
                         return record_bad(batch, i, err);
+                max_ms = LEAT_MAX(max_ms, (int64_t)((uint64_t)batch->base_timestamp_ms + (uint64_t)raw.timestamp_delta));
                 if (need_key && raw.key.data == NULL) {
                         if (ret_index != NULL)
                                 *ret_index = i;
@@ -211,6 +214,8 @@ int leat_kafka_records_check(const struct leat_kafka_batch *batch, size_t max_by
         }
         if (iter.cur.at != iter.cur.end)
                 return leat_error_set(err, LEAT_ECORRUPT, "record batch has bytes behind its last record");
+        if (ret_max_ms != NULL)
+                *ret_max_ms = max_ms;
         return 0;
 }
 

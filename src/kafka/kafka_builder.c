@@ -101,9 +101,11 @@ void leat_kafka_batch_place(uint8_t *batch, int64_t base_offset, int32_t leader_
         leat_put_be32(batch + 12, (uint32_t)leader_epoch);
 }
 
-void leat_kafka_batch_stamp(uint8_t *batch, size_t bytes, int64_t append_time_ms)
+void leat_kafka_batch_stamp(uint8_t *batch, size_t bytes, enum leat_kafka_time type, int64_t max_timestamp_ms)
 {
-        leat_put_be16(batch + 21, leat_get_be16(batch + 21) | 8);
-        leat_put_be64(batch + 35, (uint64_t)append_time_ms);
+        uint16_t attributes = leat_get_be16(batch + 21);
+        attributes = type == LEAT_KAFKA_TIME_APPEND ? attributes | 8 : attributes & (uint16_t)~8;
+        leat_put_be16(batch + 21, attributes);
+        leat_put_be64(batch + 35, (uint64_t)max_timestamp_ms);
         leat_put_be32(batch + 17, leat_crc32c(0, batch + 21, bytes - 21));
 }

@@ -91,9 +91,11 @@ int leat_kafka_records_next(struct leat_kafka_record_iter *iter, struct leat_rec
                             struct leat_error *err) LEAT_NODISCARD;
 /* Walks all records without giving them out, as a broker does before it accepts a batch: framing, offset deltas 0, 1,
  * 2 …, exactly as many as the header says, header section. @need_key: every record must have a key.
- * LEAT_EINVAL with the record's number in *ret_index for a missing key, else as above. */
+ * *ret_max_ms is the largest timestamp (create time) found. LEAT_EINVAL with the record's number in *ret_index for a
+ * missing key, else as above. Both outputs may be NULL. */
 int leat_kafka_records_check(const struct leat_kafka_batch *batch, size_t max_bytes, bool need_key,
-                             struct leat_buf *scratch, int32_t *ret_index, struct leat_error *err) LEAT_NODISCARD;
+                             struct leat_buf *scratch, int32_t *ret_index, int64_t *ret_max_ms,
+                             struct leat_error *err) LEAT_NODISCARD;
 
 /* Header section of a record, as in leat_record.headers. */
 struct leat_kafka_headers_iter {
@@ -125,8 +127,9 @@ int leat_kafka_builder_finish(struct leat_kafka_batch_builder *builder, int code
                               struct leat_error *err) LEAT_NODISCARD;
 /* Writes base offset and leader epoch into a batch (they are outside the CRC). */
 void leat_kafka_batch_place(uint8_t *batch, int64_t base_offset, int32_t leader_epoch);
-/* Sets LogAppendTime: the attribute bit and the largest timestamp, and computes the CRC anew. */
-void leat_kafka_batch_stamp(uint8_t *batch, size_t bytes, int64_t append_time_ms);
+/* Sets timestamp type and largest timestamp (with APPEND: of every record), and computes the CRC anew. */
+enum leat_kafka_time { LEAT_KAFKA_TIME_CREATE, LEAT_KAFKA_TIME_APPEND };
+void leat_kafka_batch_stamp(uint8_t *batch, size_t bytes, enum leat_kafka_time type, int64_t max_timestamp_ms);
 
 /* ---- compression -------------------------------------------------------------------- */
 /* Appends the compressed bytes. Snappy is written in the framing of the Java client. LEAT_EUNSUPPORTED for a codec that
