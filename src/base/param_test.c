@@ -44,6 +44,10 @@ LEAT_TEST(param_set)
         CHECK_INT(leat_param_set("log.segment.bytes", "1", &err), LEAT_ERANGE);
         CHECK_STR(err.hint, "allowed is 1 MiB to 2147483647 bytes");
         CHECK_INT(leat_param_set("log.segment.bytes", "big", &err), LEAT_EINVAL);
+        CHECK_OK(leat_param_set("log.sync.threads", "16", &err), &err);
+        CHECK_INT(leat_param_set("log.sync.threads", "17", &err), LEAT_ERANGE);
+        CHECK_INT(leat_param_set("log.sync.threads", "0", &err), LEAT_ERANGE);
+        CHECK_OK(leat_param_set("log.sync.threads", "2", &err), &err);
         CHECK_INT(leat_param_set("log.sync.threads", "2.5", &err), LEAT_EINVAL);
         CHECK_INT(leat_param_set("log.sync.threads", "-1", &err), LEAT_ERANGE);
         CHECK_INT(leat_param_set("log.segmnt.bytes", "1", &err), LEAT_ENOTFOUND);

@@ -26,6 +26,13 @@ LEAT_TEST(ring_bounded_fifo)
                 CHECK(leat_ring_pop(ring) == NULL);
         }
         leat_ring_free(ring);
+        ring = leat_ring_new(1); /* the smallest has 2 */
+        for (int lap = 0; lap < 5; lap++) {
+                CHECK(leat_ring_push(ring, &items[0]) && leat_ring_push(ring, &items[1]));
+                CHECK(!leat_ring_push(ring, &items[2]));
+                CHECK(leat_ring_pop(ring) == &items[0] && leat_ring_pop(ring) == &items[1]);
+        }
+        leat_ring_free(ring);
         leat_ring_free(NULL);
 }
 
