@@ -2,7 +2,9 @@
 #include "leat/test.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "leat/base.h"
@@ -73,4 +75,28 @@ LEAT_TEST(diag_levels)
         CHECK_INT(leat_diag_level_parse("debug"), LEAT_DIAG_DEBUG);
         CHECK_INT(leat_diag_level_parse("error"), LEAT_DIAG_ERROR);
         CHECK_INT(leat_diag_level_parse("loud"), -1);
+}
+
+static void crash_in_child(void)
+{
+        pid_t child = fork();
+        if (child == 0) {
+                static const int crashes[] = {SIGSEGV, SIGABRT};
+                for (int i = 0; i < 2; i++)
+                        signal(crashes[i], SIG_DFL); /* not the test runner's */
+                leat_diag_crash_install("broker");
+                raise(SIGSEGV);
+        }
+        int status;
+        waitpid(child, &status, 0);
+        CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV); /* dies of it all the same */
+}
+
+LEAT_TEST(diag_last_words)
+{
+        const char *text = stderr_of(crash_in_child);
+        CHECK(strncmp(text, "leat: broker crashed: signal 11 (Segmentation fault), address 0x", 64) == 0);
+        CHECK(strstr(text, ", pid ") != NULL);
+        CHECK(strstr(text, "test_base") != NULL); /* a frame of the call stack */
+        CHECK(strstr(text, "please report") != NULL);
 }

@@ -23,5 +23,8 @@ void leat_diag(enum leat_diag_level level, const char *module, const char *messa
         LEAT_PRINTF(4, 5);
 /* Writes message and hint of @err under @message. */
 void leat_diag_error(const char *module, const char *message, const struct leat_error *err);
+/* From now on a crash of this process (SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT) prints role, signal, address and
+ * call stack on standard error before it ends. Thread: main, once, at the start. */
+void leat_diag_crash_install(const char *role);
 
 #endif
