@@ -17,11 +17,23 @@
 
 #define CHILD_ROWS_MIN 16
 
-static inline bool bit_get(const uint64_t *bits, uint64_t i) { return (bits[i >> 6] >> (i & 63)) & 1; }
-static inline void bit_clear(uint64_t *bits, uint64_t i) { bits[i >> 6] &= ~(1ull << (i & 63)); }
-static inline void bit_set(uint64_t *bits, uint64_t i) { bits[i >> 6] |= 1ull << (i & 63); }
+static inline bool bit_get(const uint64_t *bits, uint64_t i)
+{
+        return (bits[i >> 6] >> (i & 63)) & 1;
+}
+static inline void bit_clear(uint64_t *bits, uint64_t i)
+{
+        bits[i >> 6] &= ~(1ull << (i & 63));
+}
+static inline void bit_set(uint64_t *bits, uint64_t i)
+{
+        bits[i >> 6] |= 1ull << (i & 63);
+}
 
-static bool is_string(const struct leat_type *type) { return type->id == LEAT_T_VARCHAR || type->id == LEAT_T_BLOB; }
+static bool is_string(const struct leat_type *type)
+{
+        return type->id == LEAT_T_VARCHAR || type->id == LEAT_T_BLOB;
+}
 
 /* ---- room ---------------------------------------------------------------- */
 

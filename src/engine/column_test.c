@@ -92,7 +92,8 @@ LEAT_TEST(column_floats)
 
 static void check_decimal(uint8_t width, uint8_t scale, const void *data, const char *text)
 {
-        struct leat_column col = {.type = {.id = LEAT_T_DECIMAL, .width = width, .scale = scale}, .data = (void *)(uintptr_t)data};
+        struct leat_column col = {.type = {.id = LEAT_T_DECIMAL, .width = width, .scale = scale},
+                                  .data = (void *)(uintptr_t)data};
         check_text(&col, 0, text, text);
 }
 
@@ -186,8 +187,8 @@ static struct leat_batch *sample(struct leat_arena *arena, uint32_t rows)
                 ((struct leat_string *)c[1].data)[i] = leat_string_borrow(leat_view_str(text));
                 leat_column_child_reserve(arena, &c[2], i % 4);
                 for (uint32_t k = 0; k < i % 4; k++)
-                        ((struct leat_string *)c[2].children[0].data)[c[2].child_rows + k] =
-                                leat_string_borrow(leat_view_str(leat_arena_printf(arena, "element number %u.%u", i, k)));
+                        ((struct leat_string *)c[2].children[0].data)[c[2].child_rows + k] = leat_string_borrow(
+                                leat_view_str(leat_arena_printf(arena, "element number %u.%u", i, k)));
                 ((struct leat_list_entry *)c[2].data)[i] = (struct leat_list_entry){c[2].child_rows, i % 4};
                 c[2].child_rows += i % 4;
                 ((int32_t *)c[3].children[0].data)[i] = (int32_t)i;

@@ -318,8 +318,8 @@ static void print_uuid(struct leat_buf *out, const void *value)
 static void print_quoted(struct leat_buf *out, struct leat_view text, bool in_array)
 {
         const char *special = in_array ? "{},\"\\" : "(),\"\\";
-        bool quote = text.len == 0 ||
-                     (in_array && text.len == 4 && strncasecmp((const char *)text.data, "null", 4) == 0);
+        bool quote =
+                text.len == 0 || (in_array && text.len == 4 && strncasecmp((const char *)text.data, "null", 4) == 0);
         for (size_t i = 0; i < text.len && !quote; i++)
                 quote = isspace(text.data[i]) || (text.data[i] != 0 && strchr(special, text.data[i]) != NULL);
         if (!quote) {

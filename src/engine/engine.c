@@ -181,7 +181,10 @@ struct leat_conn *leat_duck_conn_find(struct leat_engine *engine, idx_t id)
         return conn;
 }
 
-void leat_conn_interrupt(struct leat_conn *conn) { duckdb_interrupt(conn->con); }
+void leat_conn_interrupt(struct leat_conn *conn)
+{
+        duckdb_interrupt(conn->con);
+}
 
 int leat_conn_exec(struct leat_conn *conn, const char *sql, struct leat_error *err)
 {

@@ -66,7 +66,10 @@ static int type_code(const char *type, size_t len)
         return LEAT_EINVAL;
 }
 
-static bool starts_with(const char *text, const char *with) { return strncmp(text, with, strlen(with)) == 0; }
+static bool starts_with(const char *text, const char *with)
+{
+        return strncmp(text, with, strlen(with)) == 0;
+}
 
 static int refined_code(int code, const char *subtype, const char *kind, const char *message)
 {

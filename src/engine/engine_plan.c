@@ -107,15 +107,30 @@ void leat_plan_free(struct leat_plan *plan)
         free(plan);
 }
 
-uint32_t leat_plan_column_count(const struct leat_plan *plan) { return plan->column_count; }
+uint32_t leat_plan_column_count(const struct leat_plan *plan)
+{
+        return plan->column_count;
+}
 
-const char *leat_plan_column_name(const struct leat_plan *plan, uint32_t column) { return plan->names[column]; }
+const char *leat_plan_column_name(const struct leat_plan *plan, uint32_t column)
+{
+        return plan->names[column];
+}
 
-struct leat_type leat_plan_column_type(const struct leat_plan *plan, uint32_t column) { return plan->types[column]; }
+struct leat_type leat_plan_column_type(const struct leat_plan *plan, uint32_t column)
+{
+        return plan->types[column];
+}
 
-uint32_t leat_plan_param_count(const struct leat_plan *plan) { return plan->param_count; }
+uint32_t leat_plan_param_count(const struct leat_plan *plan)
+{
+        return plan->param_count;
+}
 
-struct leat_type leat_plan_param_type(const struct leat_plan *plan, uint32_t param) { return plan->param_types[param]; }
+struct leat_type leat_plan_param_type(const struct leat_plan *plan, uint32_t param)
+{
+        return plan->param_types[param];
+}
 
 int leat_plan_param_find(const struct leat_plan *plan, const char *name)
 {
@@ -133,7 +148,8 @@ int leat_plan_bind(struct leat_plan *plan, uint32_t param, const struct leat_col
                                       plan->param_count, param + 1);
         duckdb_value value = leat_duck_value(col, row);
         if (value == NULL)
-                return leat_error_set(err, LEAT_EINVAL, "parameter %u has a value that its type cannot hold", param + 1);
+                return leat_error_set(err, LEAT_EINVAL, "parameter %u has a value that its type cannot hold",
+                                      param + 1);
         duckdb_state state = duckdb_bind_value(plan->stmt, param + 1, value);
         duckdb_destroy_value(&value);
         if (state != DuckDBSuccess)
@@ -229,9 +245,15 @@ void leat_result_free(struct leat_result *result)
         free(result);
 }
 
-uint32_t leat_result_column_count(const struct leat_result *result) { return result->batch.column_count; }
+uint32_t leat_result_column_count(const struct leat_result *result)
+{
+        return result->batch.column_count;
+}
 
-const char *leat_result_column_name(const struct leat_result *result, uint32_t column) { return result->names[column]; }
+const char *leat_result_column_name(const struct leat_result *result, uint32_t column)
+{
+        return result->names[column];
+}
 
 struct leat_type leat_result_column_type(const struct leat_result *result, uint32_t column)
 {

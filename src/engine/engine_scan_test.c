@@ -193,22 +193,41 @@ static const char *query(struct fixture *f, const char *sql, bool stream, struct
 LEAT_TEST(scan_all_types)
 {
         static const char *const columns[] = {
-                "i % 2 = 0", "i % 100 - 50", "(i * 7)::hugeint * 1000000000000000000", "(i % 255)::utinyint", "i / 7.0",
-                "(i / 8)::float", "(i % 99 / 100.0)::decimal(4,2)", "(i / 100.0)::decimal(9,2)",
-                "(i / 100.0)::decimal(18,2)", "(i / 100.0)::decimal(38,2)", "repeat(chr((65 + i % 26)::int), (i % 40)::int)",
-                "repeat('\\xFF', (i % 20)::int)::blob", "date '2020-01-01' + (i % 1000)::int", "to_timestamp(i)",
-                "to_timestamp(i)::timestamp", "to_timestamp(i)::timestamp::time", "to_days(i::int) + to_microseconds(i)",
-                "md5(i::varchar)::uuid", "range(i % 5)", "list_transform(range(i % 4), x -> repeat('el', (x * 5)::int))",
-                "list_transform(range(i % 3), x -> range(x))", "{'a': i, 'b': repeat('s', (i % 30)::int), 'c': [i]}",
-                "map([i, i + 1], ['x', NULL])", "i::uhugeint", "CASE WHEN i < 0 THEN 1 END",
-                "list_transform(range(CASE WHEN i % 500 = 0 THEN 3000 ELSE 0 END), x -> CASE WHEN x % 3 = 0 THEN NULL ELSE x END)",
+                "i % 2 = 0",
+                "i % 100 - 50",
+                "(i * 7)::hugeint * 1000000000000000000",
+                "(i % 255)::utinyint",
+                "i / 7.0",
+                "(i / 8)::float",
+                "(i % 99 / 100.0)::decimal(4,2)",
+                "(i / 100.0)::decimal(9,2)",
+                "(i / 100.0)::decimal(18,2)",
+                "(i / 100.0)::decimal(38,2)",
+                "repeat(chr((65 + i % 26)::int), (i % 40)::int)",
+                "repeat('\\xFF', (i % 20)::int)::blob",
+                "date '2020-01-01' + (i % 1000)::int",
+                "to_timestamp(i)",
+                "to_timestamp(i)::timestamp",
+                "to_timestamp(i)::timestamp::time",
+                "to_days(i::int) + to_microseconds(i)",
+                "md5(i::varchar)::uuid",
+                "range(i % 5)",
+                "list_transform(range(i % 4), x -> repeat('el', (x * 5)::int))",
+                "list_transform(range(i % 3), x -> range(x))",
+                "{'a': i, 'b': repeat('s', (i % 30)::int), 'c': [i]}",
+                "map([i, i + 1], ['x', NULL])",
+                "i::uhugeint",
+                "CASE WHEN i < 0 THEN 1 END",
+                "list_transform(range(CASE WHEN i % 500 = 0 THEN 3000 ELSE 0 END), x -> CASE WHEN x % 3 = 0 THEN NULL "
+                "ELSE x END)",
         };
         struct leat_buf sql = LEAT_BUF_INIT, want = LEAT_BUF_INIT, got = LEAT_BUF_INIT;
         struct fixture f;
         open_fixture(&f);
         for (size_t i = 0; i < LEAT_ARRAY_LEN(columns); i++) {
                 leat_buf_clear(&sql);
-                leat_buf_printf(&sql, "SELECT i, CASE WHEN i %% 11 <> 3 THEN %s END AS v FROM range(7000) t(i)", columns[i]);
+                leat_buf_printf(&sql, "SELECT i, CASE WHEN i %% 11 <> 3 THEN %s END AS v FROM range(7000) t(i)",
+                                columns[i]);
                 leat_buf_cstr(&sql);
                 load(&f, (const char *)sql.data);
                 struct leat_buf text = LEAT_BUF_INIT;
@@ -242,7 +261,8 @@ LEAT_TEST(scan_projection)
                   "text number 4999|4999\ntext number 4998|4998");
         CHECK_STR(query(&f, "SELECT max(c), min(c), count(DISTINCT c) FROM leat_scan('t')", false, &out),
                   "text number 999|text number 0|5000");
-        CHECK_STR(query(&f, "SELECT count(*) FROM leat_scan('t') x JOIN leat_scan('t') y ON x.a = y.b", false, &out), "2500");
+        CHECK_STR(query(&f, "SELECT count(*) FROM leat_scan('t') x JOIN leat_scan('t') y ON x.a = y.b", false, &out),
+                  "2500");
         leat_buf_done(&out);
         close_fixture(&f);
 }
@@ -260,7 +280,8 @@ LEAT_TEST(scan_streams_strings)
                         leat_buf_printf(&want, "%sa rather long text for row %d", want.len != 0 ? "\n" : "", i);
         leat_buf_cstr(&want);
         for (int stream = 0; stream < 2; stream++)
-                CHECK_STR(query(&f, "SELECT c FROM leat_scan('t') WHERE a % 3 = 0", stream, &out), (const char *)want.data);
+                CHECK_STR(query(&f, "SELECT c FROM leat_scan('t') WHERE a % 3 = 0", stream, &out),
+                          (const char *)want.data);
         leat_buf_done(&out);
         leat_buf_done(&want);
         close_fixture(&f);

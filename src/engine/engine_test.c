@@ -58,8 +58,10 @@ LEAT_TEST(engine_types_in_results)
         struct fixture f = open_fixture();
         struct leat_buf out = LEAT_BUF_INIT;
         static const char *const cases[][2] = {
-                {"SELECT 1::tinyint, -2::smallint, 3::int, 4::bigint, 5::hugeint, 6::utinyint, 7::uhugeint", "1|-2|3|4|5|6|7"},
-                {"SELECT true, NULL, 'x', 'a long string of text', '\\x00'::blob", "t|\\N|x|a long string of text|\\x00"},
+                {"SELECT 1::tinyint, -2::smallint, 3::int, 4::bigint, 5::hugeint, 6::utinyint, 7::uhugeint",
+                 "1|-2|3|4|5|6|7"},
+                {"SELECT true, NULL, 'x', 'a long string of text', '\\x00'::blob",
+                 "t|\\N|x|a long string of text|\\x00"},
                 {"SELECT 1.25::decimal(4,2), 1.25::decimal(9,2), -1.25::decimal(18,2), 1.25::decimal(38,2)",
                  "1.25|1.25|-1.25|1.25"},
                 {"SELECT date '2024-02-29', time '01:02:03.5', timestamp '2024-01-01 00:00:00', "
@@ -93,7 +95,8 @@ LEAT_TEST(engine_many_chunks)
                 struct leat_result *result;
                 const struct leat_batch *batch;
                 int64_t rows = 0;
-                CHECK_OK(leat_plan_prepare(f.conn, "SELECT i, repeat('x', (i % 50)::int) FROM range(100000) t(i)", &plan, &f.err),
+                CHECK_OK(leat_plan_prepare(f.conn, "SELECT i, repeat('x', (i % 50)::int) FROM range(100000) t(i)",
+                                           &plan, &f.err),
                          &f.err);
                 CHECK_INT(leat_plan_column_count(plan), 2);
                 CHECK_STR(leat_plan_column_name(plan, 0), "i");
@@ -138,13 +141,36 @@ LEAT_TEST(engine_parameters)
         struct fixture f = open_fixture();
         struct leat_buf out = LEAT_BUF_INIT;
         static const char *const values[] = {
-                "true", "1::tinyint", "300::smallint", "-70000::int", "5000000000::bigint", "-170141183460469231731687303715884105727::hugeint",
-                "255::utinyint", "65535::usmallint", "4000000000::uinteger", "18446744073709551615::ubigint", "7::uhugeint",
-                "1.5::float", "0.1::double", "-1.25::decimal(4,2)", "1.25::decimal(9,2)", "1.25::decimal(18,2)",
-                "123456789012345678901234567890.12::decimal(38,2)", "'text'", "'a longer text than twelve'", "'\\x00\\xFF'::blob",
-                "date '2024-02-29'", "time '01:02:03.5'", "timestamp '2024-01-01 00:00:00'", "timestamptz '2024-01-01 00:00:00+02'",
-                "interval '1 month 2 days 3 us'", "uuid '92ab34cd-56ef-7890-1122-334455667788'", "[1,2,NULL]::int[]", "[]::varchar[]",
-                "{'a': 1, 'b': ['x', NULL]}", "NULL",
+                "true",
+                "1::tinyint",
+                "300::smallint",
+                "-70000::int",
+                "5000000000::bigint",
+                "-170141183460469231731687303715884105727::hugeint",
+                "255::utinyint",
+                "65535::usmallint",
+                "4000000000::uinteger",
+                "18446744073709551615::ubigint",
+                "7::uhugeint",
+                "1.5::float",
+                "0.1::double",
+                "-1.25::decimal(4,2)",
+                "1.25::decimal(9,2)",
+                "1.25::decimal(18,2)",
+                "123456789012345678901234567890.12::decimal(38,2)",
+                "'text'",
+                "'a longer text than twelve'",
+                "'\\x00\\xFF'::blob",
+                "date '2024-02-29'",
+                "time '01:02:03.5'",
+                "timestamp '2024-01-01 00:00:00'",
+                "timestamptz '2024-01-01 00:00:00+02'",
+                "interval '1 month 2 days 3 us'",
+                "uuid '92ab34cd-56ef-7890-1122-334455667788'",
+                "[1,2,NULL]::int[]",
+                "[]::varchar[]",
+                "{'a': 1, 'b': ['x', NULL]}",
+                "NULL",
         };
         struct leat_plan *identity, *plan;
         CHECK_OK(leat_plan_prepare(f.conn, "SELECT $1", &identity, &f.err), &f.err);
@@ -263,13 +289,13 @@ LEAT_TEST(engine_exec_and_text)
         struct fixture f = open_fixture();
         struct leat_buf out = LEAT_BUF_INIT;
         CHECK_OK(leat_conn_exec(f.conn, "CREATE TABLE t (a INT); CREATE MACRO twice(x) AS x * 2", &f.err), &f.err);
-        CHECK_OK(leat_conn_text(f.conn, "SELECT json_serialize_sql($1::VARCHAR)", (const char *[]){"SELECT a FROM t WHERE a > 1"}, 1,
-                                &out, &f.err),
+        CHECK_OK(leat_conn_text(f.conn, "SELECT json_serialize_sql($1::VARCHAR)",
+                                (const char *[]){"SELECT a FROM t WHERE a > 1"}, 1, &out, &f.err),
                  &f.err);
         CHECK(strstr(leat_buf_cstr(&out), "\"error\":false") != NULL);
         leat_buf_clear(&out);
-        CHECK_OK(leat_conn_text(f.conn, "SELECT json_serialize_plan($1::VARCHAR)", (const char *[]){"SELECT twice(a) FROM t"}, 1, &out,
-                                &f.err),
+        CHECK_OK(leat_conn_text(f.conn, "SELECT json_serialize_plan($1::VARCHAR)",
+                                (const char *[]){"SELECT twice(a) FROM t"}, 1, &out, &f.err),
                  &f.err);
         CHECK(strstr(leat_buf_cstr(&out), "LOGICAL_GET") != NULL);
         CHECK_INT(leat_conn_text(f.conn, "SELECT NULL::varchar", NULL, 0, &out, &f.err), LEAT_ENOTFOUND);

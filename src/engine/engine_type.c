@@ -43,8 +43,8 @@ duckdb_logical_type leat_duck_type_to(const struct leat_type *type)
                 duckdb_logical_type fields[255];
                 for (uint32_t i = 0; i < type->child_count; i++)
                         fields[i] = leat_duck_type_to(&type->children[i]);
-                duckdb_logical_type record =
-                        duckdb_create_struct_type(fields, (const char **)(uintptr_t)type->child_names, type->child_count);
+                duckdb_logical_type record = duckdb_create_struct_type(
+                        fields, (const char **)(uintptr_t)type->child_names, type->child_count);
                 for (uint32_t i = 0; i < type->child_count; i++)
                         duckdb_destroy_logical_type(&fields[i]);
                 return record;
@@ -313,8 +313,8 @@ static duckdb_value integer_value(const struct leat_column *col, uint64_t row)
         case LEAT_T_HUGEINT:
                 return duckdb_create_hugeint(hugeint_of(AT(__int128)));
         case LEAT_T_UHUGEINT:
-                return duckdb_create_uhugeint((duckdb_uhugeint){
-                        .lower = (uint64_t)AT(unsigned __int128), .upper = (uint64_t)(AT(unsigned __int128) >> 64)});
+                return duckdb_create_uhugeint((duckdb_uhugeint){.lower = (uint64_t)AT(unsigned __int128),
+                                                                .upper = (uint64_t)(AT(unsigned __int128) >> 64)});
         default:
                 return NULL;
         }

@@ -26,7 +26,10 @@ static bool interval_us(const struct leat_interval *v, int64_t *ret_us)
         return !__builtin_add_overflow(us, v->micros, ret_us);
 }
 
-static bool is_infinite(int64_t ts) { return ts == LEAT_TIMESTAMP_INFINITY || ts == -LEAT_TIMESTAMP_INFINITY; }
+static bool is_infinite(int64_t ts)
+{
+        return ts == LEAT_TIMESTAMP_INFINITY || ts == -LEAT_TIMESTAMP_INFINITY;
+}
 
 /* floor((ts - shift) / size) * size + shift; false when it does not fit. */
 static bool window_start(int64_t ts, int64_t size, int64_t shift, int64_t *ret_start)
@@ -118,7 +121,8 @@ static void window_start_run(duckdb_function_info info, duckdb_data_chunk input,
                         set_null(output, i);
                         continue;
                 }
-                const struct leat_interval *s = &args.intervals[0][i], *o = args.count > 2 ? &args.intervals[1][i] : &last_shift;
+                const struct leat_interval *s = &args.intervals[0][i],
+                                           *o = args.count > 2 ? &args.intervals[1][i] : &last_shift;
                 if (size == 0 || memcmp(s, &last, sizeof last) != 0 || memcmp(o, &last_shift, sizeof last) != 0) {
                         if (!read_size(info, &args, 0, i, "size", &size) || !read_shift(info, &args, 1, i, &shift))
                                 return;
@@ -180,7 +184,8 @@ static void hop_starts_run(duckdb_function_info info, duckdb_data_chunk input, d
         idx_t used = 0;
         for (idx_t i = 0; i < args.rows; i++) {
                 if (any_null(&args, i)) {
-                        ((struct leat_list_entry *)duckdb_vector_get_data(output))[i] = (struct leat_list_entry){.offset = used};
+                        ((struct leat_list_entry *)duckdb_vector_get_data(output))[i] =
+                                (struct leat_list_entry){.offset = used};
                         set_null(output, i);
                 } else if (!hop_row(info, &args, i, output, &used)) {
                         return;

@@ -40,9 +40,11 @@ LEAT_TEST(window_start_values)
 {
         open_engine();
         check("leat_window_start(TIMESTAMP '2024-01-01 00:00:17.5', INTERVAL '10 seconds')", "2024-01-01 00:00:10");
-        check("leat_window_start(TIMESTAMPTZ '2024-01-01 00:00:17.5+00', INTERVAL '10 seconds')", "2024-01-01 00:00:10+00");
+        check("leat_window_start(TIMESTAMPTZ '2024-01-01 00:00:17.5+00', INTERVAL '10 seconds')",
+              "2024-01-01 00:00:10+00");
         check("leat_window_start(TIMESTAMP '2024-01-01 00:00:20', INTERVAL '10 seconds')", "2024-01-01 00:00:20");
-        check("leat_window_start(TIMESTAMP '1969-12-31 23:59:59.999999', INTERVAL '10 seconds')", "1969-12-31 23:59:50");
+        check("leat_window_start(TIMESTAMP '1969-12-31 23:59:59.999999', INTERVAL '10 seconds')",
+              "1969-12-31 23:59:50");
         check("leat_window_start(TIMESTAMP '1969-12-31 23:59:50', INTERVAL '10 seconds')", "1969-12-31 23:59:50");
         check("leat_window_start(TIMESTAMP '2024-02-29 13:00:00', INTERVAL '1 day')", "2024-02-29 00:00:00");
         check("leat_window_start(TIMESTAMP '2024-02-29 13:00:00', INTERVAL '7 days')", "2024-02-29 00:00:00");
@@ -57,11 +59,13 @@ LEAT_TEST(window_start_values)
         check("leat_window_start(TIMESTAMP '2024-01-01', INTERVAL '0 seconds')", "longer than 0");
         check("leat_window_start(TIMESTAMP '2024-01-01', INTERVAL '-1 second')", "longer than 0");
         /* The same as DuckDB's time_bucket with our origin, over many times in and out of order, NULLs between. */
-        check("SELECT count(*) FROM (SELECT TIMESTAMP '1969-06-01' + to_microseconds((hash(i) % 40000000000000)::bigint) AS t, "
+        check("SELECT count(*) FROM (SELECT TIMESTAMP '1969-06-01' + to_microseconds((hash(i) % "
+              "40000000000000)::bigint) AS t, "
               "INTERVAL '1 second' * (1 + i % 5) AS w FROM range(20000) r(i)) "
               "WHERE leat_window_start(t, w) IS DISTINCT FROM time_bucket(w, t, TIMESTAMP '1970-01-01')",
               "0");
-        check("SELECT count(*) || '/' || count(w) FROM (SELECT leat_window_start(CASE WHEN i % 7 <> 0 THEN TIMESTAMP '2024-01-01' "
+        check("SELECT count(*) || '/' || count(w) FROM (SELECT leat_window_start(CASE WHEN i % 7 <> 0 THEN TIMESTAMP "
+              "'2024-01-01' "
               "+ to_seconds(i) END, INTERVAL 10 SECOND) w FROM range(7000) r(i))",
               "7000/6000");
         close_engine();
@@ -86,7 +90,8 @@ LEAT_TEST(hop_starts_values)
         check("leat_hop_starts('infinity'::timestamp, INTERVAL '5 seconds', INTERVAL '10 seconds')", "[infinity]");
         check("leat_hop_starts(TIMESTAMP '2024-01-01', INTERVAL '1 second', INTERVAL '1 month')", "months or years");
         check("leat_hop_starts(TIMESTAMP '2024-01-01', INTERVAL '1 microsecond', INTERVAL '1 day')", "10000 windows");
-        check("SELECT count(*) || ' ' || count(DISTINCT w) FROM (SELECT unnest(leat_hop_starts(TIMESTAMP '2024-01-01' + "
+        check("SELECT count(*) || ' ' || count(DISTINCT w) FROM (SELECT unnest(leat_hop_starts(TIMESTAMP '2024-01-01' "
+              "+ "
               "to_seconds(i), INTERVAL 5 SECOND, INTERVAL 15 SECOND)) w FROM range(10000) r(i))",
               "30000 2002");
         close_engine();

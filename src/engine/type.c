@@ -283,8 +283,9 @@ static int fail_name(struct parser *p, const char *name)
         if (near != NULL)
                 leat_error_hint(p->err, "Did you mean %s?", near);
         else
-                leat_error_hint(p->err, "Types are boolean, smallint, integer, bigint, decimal(p,s), real, double, text, "
-                                        "bytea, date, time, timestamp, timestamptz, interval, uuid, T[], STRUCT(...).");
+                leat_error_hint(p->err,
+                                "Types are boolean, smallint, integer, bigint, decimal(p,s), real, double, text, "
+                                "bytea, date, time, timestamp, timestamptz, interval, uuid, T[], STRUCT(...).");
         return code;
 }
 

@@ -93,7 +93,10 @@ LEAT_TEST(type_refused)
 
 LEAT_TEST(type_decode_damaged)
 {
-        static const uint8_t bad[][4] = {{0}, {200}, {LEAT_T_DECIMAL, 39, 1}, {LEAT_T_DECIMAL, 0, 0},
+        static const uint8_t bad[][4] = {{0},
+                                         {200},
+                                         {LEAT_T_DECIMAL, 39, 1},
+                                         {LEAT_T_DECIMAL, 0, 0},
                                          {LEAT_T_LIST, LEAT_T_LIST, LEAT_T_LIST, LEAT_T_LIST},
                                          {LEAT_T_STRUCT, 3, 200, 'a'}};
         for (size_t i = 0; i < LEAT_ARRAY_LEN(bad); i++) {

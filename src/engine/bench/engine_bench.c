@@ -158,22 +158,25 @@ int main(void)
         check(leat_conn_open(engine, &source_ops, NULL, &conn, &err), &err);
         make_source(arena, 1000);
         bench_plan(conn, "count by BIGINT key and window",
-                   "SELECT id, leat_window_start(event_time, INTERVAL 10 SECOND) w, count(*) FROM leat_scan('s') GROUP BY ALL",
+                   "SELECT id, leat_window_start(event_time, INTERVAL 10 SECOND) w, count(*) FROM leat_scan('s') GROUP "
+                   "BY ALL",
                    BATCH_ROWS, 500, false);
         bench_plan(conn, "count by VARCHAR key and window",
-                   "SELECT site, leat_window_start(event_time, INTERVAL 10 SECOND) w, count(*) FROM leat_scan('s') GROUP BY ALL",
+                   "SELECT site, leat_window_start(event_time, INTERVAL 10 SECOND) w, count(*) FROM leat_scan('s') "
+                   "GROUP BY ALL",
                    BATCH_ROWS, 500, false);
-        bench_plan(conn, "count by VARCHAR key, time_bucket",
-                   "SELECT site, time_bucket(INTERVAL 10 SECOND, event_time) w, count(*) FROM leat_scan('s') GROUP BY ALL",
-                   BATCH_ROWS, 500, false);
+        bench_plan(
+                conn, "count by VARCHAR key, time_bucket",
+                "SELECT site, time_bucket(INTERVAL 10 SECOND, event_time) w, count(*) FROM leat_scan('s') GROUP BY ALL",
+                BATCH_ROWS, 500, false);
         bench_plan(conn, "filter and project, materialized", "SELECT site, id + 1 FROM leat_scan('s') WHERE id % 2 = 0",
                    BATCH_ROWS, 500, false);
         bench_plan(conn, "filter and project, streaming", "SELECT site, id + 1 FROM leat_scan('s') WHERE id % 2 = 0",
                    BATCH_ROWS, 500, true);
         bench_plan(conn, "one row through, materialized", "SELECT id + 1 FROM leat_scan('s')", 1, 5000, false);
         bench_plan(conn, "one row through, streaming", "SELECT id + 1 FROM leat_scan('s')", 1, 5000, true);
-        bench_plan(conn, "one row grouped, materialized", "SELECT id, count(*) FROM leat_scan('s') GROUP BY id", 1, 5000,
-                   false);
+        bench_plan(conn, "one row grouped, materialized", "SELECT id, count(*) FROM leat_scan('s') GROUP BY id", 1,
+                   5000, false);
         leat_conn_close(conn);
         leat_engine_close(engine);
         leat_arena_free(arena);
