@@ -142,6 +142,23 @@ int leat_os_spawn_self(const char *name, char *const argv[], const int *keep_fds
                        pid_t *ret_pid, struct leat_error *err) LEAT_NODISCARD;
 /* Sets the name that ps and top show. */
 void leat_os_set_name(const char *name);
+/* Sends a signal; a process that is gone is no error. */
+void leat_os_kill(pid_t pid, int signo);
+/* Collects one child that has ended, without waiting: its pid and status (as waitpid), 0 when there is none. */
+pid_t leat_os_reap(int *ret_status);
+/* A pipe whose ends close at exec; reading never blocks. */
+int leat_os_pipe(int ret_fds[2], struct leat_error *err) LEAT_NODISCARD;
+/* read(2) from a pipe: bytes, 0 at the end, -1 with errno. */
+ssize_t leat_os_read(int fd, void *data, size_t bytes);
+/* write(2) to a pipe or the terminal. */
+ssize_t leat_os_write(int fd, const void *data, size_t bytes);
+/* A descriptor that becomes readable when one of @signos (0-terminated) comes; they are blocked in this thread. */
+int leat_os_signal_fd(const int *signos, int *ret_fd, struct leat_error *err) LEAT_NODISCARD;
+/* The signal that waits in it, 0 when none does. */
+int leat_os_signal_take(int fd);
+struct pollfd;
+/* poll(2), restarted after signals; returns ready descriptors, 0 at timeout. */
+int leat_os_poll(struct pollfd *fds, int count, int64_t timeout_us);
 /* True when a process with this pid exists. */
 bool leat_os_pid_alive(pid_t pid);
 

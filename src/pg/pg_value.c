@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * leat/pg: values in PostgreSQL's text and binary forms.
+ *
+ * Binary times count from 2000-01-01, numerics are base-10,000 digits, arrays
+ * have one dimension. Text is what leat_column_print makes.
+ */
+#include "pg_int.h"
+
+#define PG_EPOCH_US 946684800000000LL
+#define PG_EPOCH_DAYS 10957
+
+enum { NUMERIC_NEG = 0x4000, NUMERIC_NAN = 0xC000 };
+
+/* Decimal digits, least significant first, of an unsigned 128-bit number; returns how many groups of 4. */
+static int numeric_groups(unsigned __int128 value, uint16_t groups[12])
+{
+        int count = 0;
+        while (value != 0) {
+                groups[count++] = (uint16_t)(value % 10000);
+                value /= 10000;
+        }
+        return count;
+}
+
+static void numeric_put(bool negative, unsigned __int128 magnitude, unsigned scale, struct leat_buf *out)
+{
+        uint16_t groups[12];
+        /* The point must fall between groups: shift by the digits that are missing. */
+        unsigned pad = (4 - scale % 4) % 4;
+        for (unsigned i = 0; i < pad; i++)
+                magnitude *= 10;
+        int count = numeric_groups(magnitude, groups);
+        int weight = count - 1 - (int)((scale + pad) / 4);
+        int low = 0;
+        while (low < count && groups[low] == 0)
+                low++;
+        leat_buf_be32(out, (uint32_t)(8 + 2 * (count - low)));
+        leat_buf_be16(out, (uint16_t)(count - low));
+        leat_buf_be16(out, (uint16_t)(count == low ? 0 : weight));
+        leat_buf_be16(out, negative && count != low ? NUMERIC_NEG : 0);
+        leat_buf_be16(out, (uint16_t)scale);
+        for (int i = count - 1; i >= low; i--)
+                leat_buf_be16(out, groups[i]);
+}
+
+static __int128 int128_at(const void *data, uint32_t row)
+{
+        __int128 v;
+        memcpy(&v, (const uint8_t *)data + (size_t)row * 16, 16);
+        return v;
+}
+
+static void numeric_signed(__int128 value, unsigned scale, struct leat_buf *out)
+{
+        bool negative = value < 0;
+        unsigned __int128 magnitude = negative ? -(unsigned __int128)value : (unsigned __int128)value;
+        numeric_put(negative, magnitude, scale, out);
+}
+
+static void decimal_put(const struct leat_column *col, uint32_t row, struct leat_buf *out)
+{
+        __int128 value;
+        if (col->type.width <= 4)
+                value = ((const int16_t *)col->data)[row];
+        else if (col->type.width <= 9)
+                value = ((const int32_t *)col->data)[row];
+        else if (col->type.width <= 18)
+                value = ((const int64_t *)col->data)[row];
+        else
+                value = int128_at(col->data, row);
+        /* 38 digits and a shift of up to 3 fit into 128 bits unsigned only up to 10^38: wide ones go by text digits. */
+        unsigned scale = col->type.scale;
+        unsigned __int128 magnitude = value < 0 ? -(unsigned __int128)value : (unsigned __int128)value;
+        unsigned pad = (4 - scale % 4) % 4;
+        unsigned __int128 limit = ~(unsigned __int128)0 / (pad == 0 ? 1 : pad == 1 ? 10 : pad == 2 ? 100 : 1000);
+        if (magnitude <= limit) {
+                numeric_put(value < 0, magnitude, scale, out);
+                return;
+        }
+        /* Split into a high and a low part so that each shifts without overflow. */
+        unsigned __int128 base = 10000;
+        unsigned __int128 unit = 1;
+        for (unsigned i = 0; i < (4 - pad) % 4; i++)
+                unit *= 10;
+        uint16_t groups[12];
+        unsigned __int128 fraction = magnitude % unit;
+        for (unsigned i = 0; i < pad; i++)
+                fraction *= 10;
+        int count = 0;
+        groups[count++] = (uint16_t)(fraction % base);
+        unsigned __int128 rest = magnitude / unit;
+        while (rest != 0) {
+                groups[count++] = (uint16_t)(rest % base);
+                rest /= base;
+        }
+        int weight = count - 1 - (int)((scale + pad) / 4);
+        leat_buf_be32(out, (uint32_t)(8 + 2 * count));
+        leat_buf_be16(out, (uint16_t)count);
+        leat_buf_be16(out, (uint16_t)weight);
+        leat_buf_be16(out, value < 0 ? NUMERIC_NEG : 0);
+        leat_buf_be16(out, (uint16_t)scale);
+        for (int i = count - 1; i >= 0; i--)
+                leat_buf_be16(out, groups[i]);
+}
+
+static void put16(struct leat_buf *out, int16_t v)
+{
+        leat_buf_be32(out, 2);
+        leat_buf_be16(out, (uint16_t)v);
+}
+static void put32(struct leat_buf *out, int32_t v)
+{
+        leat_buf_be32(out, 4);
+        leat_buf_be32(out, (uint32_t)v);
+}
+static void put64(struct leat_buf *out, int64_t v)
+{
+        leat_buf_be32(out, 8);
+        leat_buf_be64(out, (uint64_t)v);
+}
+
+static void text_put(const struct leat_column *col, uint32_t row, struct leat_buf *out)
+{
+        size_t at = out->len;
+        leat_buf_be32(out, 0);
+        if (col->type.id == LEAT_T_STRUCT)
+                leat_column_json(col, row, out);
+        else
+                (void)leat_column_print(col, row, out);
+        leat_put_be32(out->data + at, (uint32_t)(out->len - at - 4));
+}
+
+static void list_put(const struct leat_column *col, uint32_t row, struct leat_buf *out)
+{
+        const struct leat_column *child = &col->children[0];
+        const uint64_t *entry = (const uint64_t *)col->data + (size_t)row * 2;
+        size_t at = out->len;
+        bool nulls = false;
+        for (uint64_t i = 0; i < entry[1]; i++)
+                nulls |= !leat_column_valid(child, (uint32_t)(entry[0] + i));
+        leat_buf_be32(out, 0);
+        leat_buf_be32(out, entry[1] == 0 ? 0 : 1);
+        leat_buf_be32(out, nulls);
+        leat_buf_be32(out, leat_pg_type_oid(&child->type));
+        if (entry[1] != 0) {
+                leat_buf_be32(out, (uint32_t)entry[1]);
+                leat_buf_be32(out, 1);
+        }
+        for (uint64_t i = 0; i < entry[1]; i++)
+                leat_pg_value_put(child, (uint32_t)(entry[0] + i), true, out);
+        leat_put_be32(out->data + at, (uint32_t)(out->len - at - 4));
+}
+
+static void interval_put(const struct leat_column *col, uint32_t row, struct leat_buf *out)
+{
+        const uint8_t *p = (const uint8_t *)col->data + (size_t)row * 16;
+        int32_t months, days;
+        int64_t us;
+        memcpy(&months, p, 4);
+        memcpy(&days, p + 4, 4);
+        memcpy(&us, p + 8, 8);
+        leat_buf_be32(out, 16);
+        leat_buf_be64(out, (uint64_t)us);
+        leat_buf_be32(out, (uint32_t)days);
+        leat_buf_be32(out, (uint32_t)months);
+}
+
+static void uuid_put(const struct leat_column *col, uint32_t row, struct leat_buf *out)
+{
+        unsigned __int128 v = (unsigned __int128)int128_at(col->data, row) ^ ((unsigned __int128)1 << 127);
+        leat_buf_be32(out, 16);
+        leat_buf_be64(out, (uint64_t)(v >> 64));
+        leat_buf_be64(out, (uint64_t)v);
+}
+
+static int64_t pg_time(int64_t us)
+{
+        /* DuckDB's infinities are the outermost values, as PostgreSQL's are. */
+        if (us == INT64_MAX || us == -INT64_MAX)
+                return us > 0 ? INT64_MAX : INT64_MIN;
+        return us - PG_EPOCH_US;
+}
+
+static void binary_put(const struct leat_column *col, uint32_t row, struct leat_buf *out)
+{
+        const void *data = col->data;
+        switch ((enum leat_type_id)col->type.id) {
+        case LEAT_T_BOOLEAN:
+                leat_buf_be32(out, 1);
+                leat_buf_u8(out, ((const uint8_t *)data)[row] != 0);
+                return;
+        case LEAT_T_TINYINT: put16(out, ((const int8_t *)data)[row]); return;
+        case LEAT_T_UTINYINT: put16(out, ((const uint8_t *)data)[row]); return;
+        case LEAT_T_SMALLINT: put16(out, ((const int16_t *)data)[row]); return;
+        case LEAT_T_USMALLINT: put32(out, ((const uint16_t *)data)[row]); return;
+        case LEAT_T_INTEGER: put32(out, ((const int32_t *)data)[row]); return;
+        case LEAT_T_FLOAT: put32(out, ((const int32_t *)data)[row]); return;
+        case LEAT_T_UINTEGER: put64(out, ((const uint32_t *)data)[row]); return;
+        case LEAT_T_BIGINT: case LEAT_T_DOUBLE: case LEAT_T_TIME: put64(out, ((const int64_t *)data)[row]); return;
+        case LEAT_T_TIMESTAMP: case LEAT_T_TIMESTAMPTZ: put64(out, pg_time(((const int64_t *)data)[row])); return;
+        case LEAT_T_DATE: put32(out, ((const int32_t *)data)[row] - PG_EPOCH_DAYS); return;
+        case LEAT_T_UBIGINT: numeric_put(false, ((const uint64_t *)data)[row], 0, out); return;
+        case LEAT_T_HUGEINT: numeric_signed(int128_at(data, row), 0, out); return;
+        case LEAT_T_UHUGEINT: numeric_put(false, (unsigned __int128)int128_at(data, row), 0, out); return;
+        case LEAT_T_DECIMAL: decimal_put(col, row, out); return;
+        case LEAT_T_INTERVAL: interval_put(col, row, out); return;
+        case LEAT_T_UUID: uuid_put(col, row, out); return;
+        case LEAT_T_LIST: list_put(col, row, out); return;
+        case LEAT_T_VARCHAR: case LEAT_T_BLOB: {
+                struct leat_view view = leat_string_view((const struct leat_string *)data + row);
+                leat_buf_be32(out, (uint32_t)view.len);
+                leat_buf_add_view(out, view);
+                return;
+        }
+        default: text_put(col, row, out); return;
+        }
+}
+
+void leat_pg_value_put(const struct leat_column *col, uint32_t row, bool binary, struct leat_buf *out)
+{
+        if (!leat_column_valid(col, row))
+                leat_buf_be32(out, (uint32_t)-1);
+        else if (binary)
+                binary_put(col, row, out);
+        else
+                text_put(col, row, out);
+}
+
+static int binary_get(struct leat_arena *arena, struct leat_view bytes, const struct leat_type *type,
+                      struct leat_column *col, struct leat_error *err)
+{
+        int16_t want = leat_pg_type_len(type);
+        if (want >= 0 && bytes.len != (size_t)want)
+                return leat_error_set(err, LEAT_EPROTO, "incorrect binary data format: %zu bytes, %d expected", bytes.len, want);
+        uint8_t *to = leat_arena_zalloc(arena, 16);
+        col->type = *type;
+        col->data = to;
+        switch ((enum leat_type_id)type->id) {
+        case LEAT_T_BOOLEAN:
+                to[0] = bytes.data[0] != 0;
+                return 0;
+        case LEAT_T_SMALLINT: {
+                uint16_t v = leat_get_be16(bytes.data);
+                memcpy(to, &v, 2);
+                return 0;
+        }
+        case LEAT_T_INTEGER: case LEAT_T_FLOAT: {
+                uint32_t v = leat_get_be32(bytes.data);
+                memcpy(to, &v, 4);
+                return 0;
+        }
+        case LEAT_T_BIGINT: case LEAT_T_DOUBLE: case LEAT_T_TIME: {
+                uint64_t v = leat_get_be64(bytes.data);
+                memcpy(to, &v, 8);
+                return 0;
+        }
+        case LEAT_T_DATE: {
+                int32_t v = (int32_t)leat_get_be32(bytes.data) + PG_EPOCH_DAYS;
+                memcpy(to, &v, 4);
+                return 0;
+        }
+        case LEAT_T_TIMESTAMP: case LEAT_T_TIMESTAMPTZ: {
+                int64_t v = (int64_t)leat_get_be64(bytes.data);
+                v = v == INT64_MAX || v == INT64_MIN ? (v > 0 ? INT64_MAX : -INT64_MAX) : v + PG_EPOCH_US;
+                memcpy(to, &v, 8);
+                return 0;
+        }
+        case LEAT_T_UUID: {
+                unsigned __int128 v = ((unsigned __int128)leat_get_be64(bytes.data) << 64) | leat_get_be64(bytes.data + 8);
+                v ^= (unsigned __int128)1 << 127;
+                memcpy(to, &v, 16);
+                return 0;
+        }
+        case LEAT_T_VARCHAR: case LEAT_T_BLOB: {
+                struct leat_string s = leat_string_borrow(bytes);
+                memcpy(to, &s, sizeof s);
+                return 0;
+        }
+        default:
+                return leat_error_set(err, LEAT_EUNSUPPORTED, "binary parameters of type oid %u are not supported: send text",
+                                      leat_pg_type_oid(type));
+        }
+}
+
+int leat_pg_value_get(struct leat_arena *arena, struct leat_view bytes, bool is_null, bool binary,
+                      const struct leat_type *type, struct leat_column *ret_col, struct leat_error *err)
+{
+        memset(ret_col, 0, sizeof *ret_col);
+        if (!is_null && binary && type->id != LEAT_T_INVALID)
+                return binary_get(arena, bytes, type, ret_col, err);
+        struct leat_string *s = leat_arena_zalloc(arena, sizeof *s);
+        ret_col->type = leat_type_of(LEAT_T_VARCHAR);
+        ret_col->data = s;
+        if (is_null) {
+                leat_column_make_validity(arena, ret_col, 1);
+                leat_column_set_null(ret_col, 0);
+                return 0;
+        }
+        *s = leat_string_borrow(bytes);
+        return 0;
+}
+
+/* ---- COPY ------------------------------------------------------------------- */
+static void copy_text(struct leat_view text, struct leat_buf *out)
+{
+        for (size_t i = 0; i < text.len; i++) {
+                char c = (char)text.data[i], e = 0;
+                switch (c) {
+                case '\b': e = 'b'; break;
+                case '\f': e = 'f'; break;
+                case '\n': e = 'n'; break;
+                case '\r': e = 'r'; break;
+                case '\t': e = 't'; break;
+                case '\v': e = 'v'; break;
+                case '\\': e = '\\'; break;
+                default: break;
+                }
+                if (e != 0)
+                        leat_buf_u8(out, '\\');
+                leat_buf_u8(out, (uint8_t)(e != 0 ? e : c));
+        }
+}
+
+static void copy_csv(struct leat_view text, struct leat_buf *out)
+{
+        bool quote = text.len == 0;
+        for (size_t i = 0; i < text.len && !quote; i++)
+                quote = strchr(",\"\r\n", text.data[i]) != NULL && text.data[i] != 0;
+        if (leat_view_eq_str(text, "\\."))
+                quote = true;
+        if (!quote) {
+                leat_buf_add_view(out, text);
+                return;
+        }
+        leat_buf_u8(out, '"');
+        for (size_t i = 0; i < text.len; i++) {
+                if (text.data[i] == '"')
+                        leat_buf_u8(out, '"');
+                leat_buf_u8(out, text.data[i]);
+        }
+        leat_buf_u8(out, '"');
+}
+
+void leat_pg_copy_row(const struct leat_batch *batch, uint32_t row, bool csv, struct leat_buf *out)
+{
+        struct leat_buf cell = LEAT_BUF_INIT;
+        for (uint32_t c = 0; c < batch->column_count; c++) {
+                const struct leat_column *col = &batch->columns[c];
+                if (c != 0)
+                        leat_buf_u8(out, csv ? ',' : '\t');
+                if (!leat_column_valid(col, row)) {
+                        if (!csv)
+                                leat_buf_add_str(out, "\\N");
+                        continue;
+                }
+                leat_buf_clear(&cell);
+                if (col->type.id == LEAT_T_STRUCT)
+                        leat_column_json(col, row, &cell);
+                else
+                        (void)leat_column_print(col, row, &cell);
+                if (csv)
+                        copy_csv(leat_buf_view(&cell), out);
+                else
+                        copy_text(leat_buf_view(&cell), out);
+        }
+        leat_buf_u8(out, '\n');
+        leat_buf_done(&cell);
+}
+
+void leat_pg_copy_header(const char *const *names, uint32_t count, bool csv, struct leat_buf *out)
+{
+        for (uint32_t c = 0; c < count; c++) {
+                if (c != 0)
+                        leat_buf_u8(out, csv ? ',' : '\t');
+                if (csv)
+                        copy_csv(leat_view_str(names[c]), out);
+                else
+                        copy_text(leat_view_str(names[c]), out);
+        }
+        leat_buf_u8(out, '\n');
+}

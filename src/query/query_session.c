@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * leat/query: sessions and what they share.
+ *
+ * A session holds one DuckDB connection and one broker client, both made at
+ * first use. What it reads are pictures: one tick of each pipeline, taken when a
+ * statement begins and kept to its end (in a transaction: to COMMIT), so that a
+ * SELECT over several views sees one tick of each pipeline.
+ *
+ * Freshness: before a picture is taken, the session waits until it covers what
+ * the session itself has written (INSERT), or with `leat.freshness = 'now'`
+ * everything that was acknowledged before the statement began.
+ */
+#include "query_int.h"
+
+#define QUERY_FOLLOW_US (20LL * 1000)
+#define QUERY_FIRST_PICTURE_US (10LL * 1000 * 1000)
+
+/* ---- the shared part ------------------------------------------------------------ */
+static int engine_get(struct leat_query *q, struct leat_engine **ret_engine, struct leat_error *err)
+{
+        int rc = 0;
+        pthread_mutex_lock(&q->mutex);
+        if (q->engine == NULL) {
+                struct leat_engine_options options = {.threads = (int)leat_param(LEAT_P_QUERY_THREADS),
+                                                      .memory_bytes = leat_param(LEAT_P_QUERY_MEMORY_BYTES)};
+                rc = leat_engine_open(&options, &q->engine, err);
+        }
+        *ret_engine = q->engine;
+        pthread_mutex_unlock(&q->mutex);
+        return rc;
+}
+
+static bool topic_exists(void *arg, const char *name)
+{
+        struct leat_query *q = arg;
+        struct leat_feed_topic topic;
+        pthread_mutex_lock(&q->mutex);
+        bool found = leat_feed_topic(q->feed, name, &topic, NULL) == 0;
+        pthread_mutex_unlock(&q->mutex);
+        return found;
+}
+
+static void ddl_context(struct leat_query *q, struct leat_sql_ddl_context *ctx)
+{
+        *ctx = (struct leat_sql_ddl_context){.catalog = q->catalog, .feed = q->feed, .env = q->env,
+                                             .compile = query_compile, .compile_arg = q};
+}
+
+/* Brings views up to date with the catalog; completes cut-off statements once. */
+static void follow_once(struct leat_query *q, uint64_t *io_version)
+{
+        struct leat_error err = {0};
+        struct leat_sql_catalog *catalog;
+        if (!q->recovered) {
+                struct leat_sql_ddl_context ctx;
+                pthread_mutex_lock(&q->mutex);
+                ddl_context(q, &ctx);
+                q->recovered = leat_sql_ddl_recover(&ctx, &err) == 0;
+                pthread_mutex_unlock(&q->mutex);
+                if (!q->recovered)
+                        leat_diag_error("query", "statements that a crash cut off wait for the broker", &err);
+        }
+        if (leat_sql_env_catalog(q->env, &catalog, &err) != 0) {
+                leat_diag_error("query", "the catalog cannot be read", &err);
+                return;
+        }
+        if (catalog->snapshot->version != *io_version) {
+                if (leat_views_update(q->views, catalog->snapshot, &err) != 0)
+                        leat_diag_error("query", "pipelines cannot be followed", &err);
+                else
+                        *io_version = catalog->snapshot->version;
+                pthread_mutex_lock(&q->mutex);
+                (void)!leat_catalog_applied_set(q->catalog, "query", leat_os_pid(), catalog->snapshot->version, NULL);
+                pthread_mutex_unlock(&q->mutex);
+        }
+        leat_sql_catalog_unref(catalog);
+}
+
+static void *follower(void *arg)
+{
+        struct leat_query *q = arg;
+        uint64_t version = UINT64_MAX;
+        while (!atomic_load(&q->closing)) {
+                follow_once(q, &version);
+                leat_os_sleep_us(q->recovered ? QUERY_FOLLOW_US : 10 * QUERY_FOLLOW_US);
+        }
+        return NULL;
+}
+
+static int open_parts(struct leat_query *q, struct leat_error *err)
+{
+        char path[4096];
+        struct leat_catalog *env_catalog;
+        struct leat_views_options views = {.data_dir = q->options.data_dir, .kafka = q->options.kafka,
+                                           .stats = q->options.stats};
+        struct leat_sql_env_options env = {.system_ops = &query_system_ops, .system_arg = q,
+                                           .topic_exists = topic_exists, .topic_arg = q};
+        snprintf(path, sizeof path, "%s/catalog.db", q->options.data_dir);
+        LEAT_TRY(leat_catalog_open(path, &q->catalog, err));
+        LEAT_TRY(leat_catalog_open(path, &env_catalog, err));
+        int rc = leat_sql_env_open(env_catalog, &env, &q->env, err);
+        if (rc != 0) {
+                leat_catalog_close(env_catalog);
+                return rc;
+        }
+        LEAT_TRY(leat_feed_open(&q->options.kafka, "leat-query", &q->feed, err));
+        LEAT_TRY(leat_views_open(&views, &q->views, err));
+        struct leat_panels_options panels = {.views = q->views, .run = query_panel_run, .moved = query_panel_moved,
+                                             .dashboard = query_panel_dashboard, .arg = q};
+        return leat_panels_open(&panels, &q->panels, err);
+}
+
+int leat_query_open(const struct leat_query_options *options, struct leat_query **ret_query, struct leat_error *err)
+{
+        struct leat_query *q = leat_calloc(1, sizeof *q);
+        q->options = *options;
+        pthread_mutex_init(&q->mutex, NULL);
+        int rc = open_parts(q, err);
+        if (rc == 0 && pthread_create(&q->follower, NULL, follower, q) != 0)
+                rc = leat_error_set(err, LEAT_ENOMEM, "cannot start a thread");
+        if (rc != 0) {
+                atomic_store(&q->closing, true);
+                q->follower = 0;
+                leat_query_close(q);
+                return rc;
+        }
+        *ret_query = q;
+        return 0;
+}
+
+void leat_query_close(struct leat_query *q)
+{
+        if (q == NULL)
+                return;
+        atomic_store(&q->closing, true);
+        if (q->follower != 0)
+                pthread_join(q->follower, NULL);
+        leat_panels_close(q->panels);
+        leat_views_close(q->views);
+        leat_sql_env_close(q->env);
+        leat_engine_close(q->engine);
+        leat_feed_close(q->feed);
+        if (q->catalog != NULL)
+                (void)!leat_catalog_applied_remove(q->catalog, "query", leat_os_pid(), NULL);
+        leat_catalog_close(q->catalog);
+        pthread_mutex_destroy(&q->mutex);
+        free(q);
+}
+
+/* ---- sessions ---------------------------------------------------------------------- */
+int query_session_open(void *arg, const struct leat_pg_session_info *info, void **ret_session, struct leat_error *err)
+{
+        struct query_session *s = leat_calloc(1, sizeof *s);
+        (void)err;
+        s->query = arg;
+        s->info = *info;
+        s->arena = leat_arena_new(1024);
+        s->txn = LEAT_PG_IDLE;
+        pthread_mutex_init(&s->mutex, NULL);
+        *ret_session = s;
+        return 0;
+}
+
+void query_session_close(void *session)
+{
+        struct query_session *s = session;
+        query_session_drop_pictures(s);
+        while (s->prepared != NULL) {
+                struct query_prepared *next = s->prepared->next;
+                free(s->prepared->name);
+                free(s->prepared->sql);
+                free(s->prepared);
+                s->prepared = next;
+        }
+        query_setting_free(s);
+        leat_feed_writer_close(s->writer);
+        leat_feed_close(s->feed);
+        leat_conn_close(s->conn);
+        leat_arena_free(s->arena);
+        free(s->written);
+        pthread_mutex_destroy(&s->mutex);
+        free(s);
+}
+
+int query_session_conn(struct query_session *s, struct leat_error *err)
+{
+        struct leat_engine *engine;
+        struct leat_conn *conn;
+        if (s->conn != NULL)
+                return 0;
+        LEAT_TRY(engine_get(s->query, &engine, err));
+        LEAT_TRY(leat_conn_open(engine, &query_relation_ops, s, &conn, err));
+        int rc = leat_conn_exec(conn, leat_sql_macros(), err);
+        if (rc != 0) {
+                leat_conn_close(conn);
+                return rc;
+        }
+        pthread_mutex_lock(&s->mutex);
+        s->conn = conn;
+        pthread_mutex_unlock(&s->mutex);
+        return 0;
+}
+
+int query_session_feed(struct query_session *s, struct leat_error *err)
+{
+        struct leat_feed *feed;
+        if (s->feed != NULL)
+                return 0;
+        LEAT_TRY(leat_feed_open(&s->query->options.kafka, "leat-query", &feed, err));
+        pthread_mutex_lock(&s->mutex);
+        s->feed = feed;
+        pthread_mutex_unlock(&s->mutex);
+        return 0;
+}
+
+void query_session_wrote(struct query_session *s, const struct leat_tick_position *position)
+{
+        for (uint32_t i = 0; i < s->written_count; i++) {
+                struct leat_tick_position *p = &s->written[i];
+                if (p->partition == position->partition && memcmp(&p->topic, &position->topic, sizeof p->topic) == 0) {
+                        p->offset = LEAT_MAX(p->offset, position->offset);
+                        return;
+                }
+        }
+        if (s->written_count == s->written_cap) {
+                s->written_cap = s->written_cap == 0 ? 16 : s->written_cap * 2;
+                s->written = leat_realloc(s->written, s->written_cap * sizeof *s->written);
+        }
+        s->written[s->written_count++] = *position;
+}
+
+void query_session_drop_pictures(struct query_session *s)
+{
+        for (uint32_t i = 0; i < s->picture_count; i++)
+                leat_picture_unref(s->pictures[i]);
+        s->picture_count = 0;
+}
+
+int query_session_picture(struct query_session *s, const char *pipeline, struct leat_picture **ret_picture,
+                          struct leat_error *err)
+{
+        for (uint32_t i = 0; i < s->picture_count; i++) {
+                if (strcmp(leat_picture_tick(s->pictures[i])->pipeline, pipeline) == 0) {
+                        *ret_picture = s->pictures[i];
+                        return 0;
+                }
+        }
+        if (s->picture_count == QUERY_PIPELINES_MAX)
+                return leat_error_set(err, LEAT_ETOOBIG, "one statement reads more than %d pipelines", QUERY_PIPELINES_MAX);
+        LEAT_TRY(leat_picture_get(s->query->views, pipeline, QUERY_FIRST_PICTURE_US, ret_picture, err));
+        s->pictures[s->picture_count++] = *ret_picture;
+        return 0;
+}
+
+/* ---- freshness ------------------------------------------------------------------------ */
+/* Ends of all partitions of the topics that the view's pipeline reads, as they are now. */
+static int ends_now(struct query_session *s, const char *pipeline, struct leat_arena *arena,
+                    struct leat_tick_position **ret_positions, uint32_t *ret_count, struct leat_error *err)
+{
+        struct leat_picture *pic;
+        struct leat_feed_topic *topics;
+        uint32_t topic_count, count = 0, room = 0;
+        LEAT_TRY(query_session_feed(s, err));
+        LEAT_TRY(leat_picture_get(s->query->views, pipeline, QUERY_FIRST_PICTURE_US, &pic, err));
+        const struct leat_tick *tick = leat_picture_tick(pic);
+        int rc = leat_feed_topics(s->feed, arena, &topics, &topic_count, err);
+        for (uint32_t t = 0; rc == 0 && t < topic_count; t++)
+                room += (uint32_t)topics[t].partitions;
+        struct leat_tick_position *positions = leat_arena_zalloc(arena, (room + 1) * sizeof *positions);
+        for (uint32_t t = 0; rc == 0 && t < topic_count; t++) {
+                bool input = false;
+                for (uint32_t i = 0; i < tick->input_count; i++)
+                        input |= memcmp(&tick->inputs[i].topic, &topics[t].id, sizeof topics[t].id) == 0;
+                if (!input)
+                        continue;
+                int64_t *ends = leat_arena_alloc(arena, (size_t)topics[t].partitions * sizeof *ends);
+                rc = leat_feed_offsets(s->feed, topics[t].name, LEAT_FEED_LATEST, ends, topics[t].partitions, err);
+                for (int32_t p = 0; rc == 0 && p < topics[t].partitions; p++)
+                        positions[count++] = (struct leat_tick_position){.topic = topics[t].id, .partition = p, .offset = ends[p]};
+        }
+        leat_picture_unref(pic);
+        *ret_positions = positions;
+        *ret_count = count;
+        return rc;
+}
+
+int query_session_wait_fresh(struct query_session *s, const struct leat_object *view, struct leat_arena *arena,
+                             struct leat_error *err)
+{
+        const char *mode = query_setting_get(s, "leat.freshness");
+        int64_t wait_us = query_setting_duration_us(s, "leat.wait_timeout");
+        struct leat_tick_position *positions = s->written;
+        uint32_t count = s->written_count;
+        if (strcmp(mode, "none") == 0)
+                return 0;
+        if (strcmp(mode, "now") == 0)
+                LEAT_TRY(ends_now(s, view->view->pipeline, arena, &positions, &count, err));
+        if (count == 0)
+                return 0;
+        return leat_views_wait(s->query->views, view->view->pipeline, view->id, positions, count, wait_us, err);
+}
+
+enum leat_pg_txn query_session_txn(void *session)
+{
+        return ((struct query_session *)session)->txn;
+}
+
+void query_session_failed(void *session)
+{
+        struct query_session *s = session;
+        if (s->txn == LEAT_PG_IN_TXN)
+                s->txn = LEAT_PG_FAILED;
+        else if (s->txn == LEAT_PG_IDLE)
+                query_session_drop_pictures(s);
+}
+
+void query_session_cancel(void *session)
+{
+        struct query_session *s = session;
+        atomic_store(&s->canceled, true);
+        pthread_mutex_lock(&s->mutex);
+        if (s->conn != NULL)
+                leat_conn_interrupt(s->conn);
+        if (s->feed != NULL)
+                leat_feed_wake(s->feed);
+        if (s->sub != NULL)
+                leat_view_sub_cancel(s->sub);
+        if (s->panel_sub != NULL)
+                leat_panel_sub_cancel(s->panel_sub);
+        pthread_mutex_unlock(&s->mutex);
+}
