@@ -14,12 +14,14 @@ struct leat_query {
         struct leat_views *views;
         struct leat_panels *panels;
         struct leat_sql_env *env;
+        struct query_flow *flow;
         pthread_mutex_t mutex;         /* guards engine, ddl catalog and ddl feed */
         struct leat_engine *engine;    /* NULL until the first SELECT */
         struct leat_catalog *catalog;  /* the writer's handle: DDL, one statement at a time */
         struct leat_feed *feed;        /* DDL and topic lists */
         bool recovered;
         _Atomic bool closing;
+        struct query_session *panel_session; /* the panels' runner's own */
         pthread_t follower;            /* tells views and env of new catalog versions */
 };
 
@@ -62,6 +64,9 @@ struct query_session {
         /* Positions that this session has written and its SELECTs wait for. */
         struct leat_tick_position *written;
         uint32_t written_count, written_cap;
+        /* What the running statement was checked against, and its parameters (one row; NULL: none). */
+        struct leat_sql_catalog *catalog;
+        const struct leat_batch *params;
         /* Pictures that the running statement (or transaction) reads, one a pipeline. */
         struct leat_picture *pictures[QUERY_PIPELINES_MAX];
         uint32_t picture_count;
@@ -72,6 +77,8 @@ struct query_session {
         uint32_t next_partition;          /* round robin of records without a key */
 };
 
+/* The engine, opened at first use. Thread: any. */
+int query_engine(struct leat_query *q, struct leat_engine **ret_engine, struct leat_error *err) LEAT_NODISCARD;
 /* The session's connection to the engine, opened at first use. */
 int query_session_conn(struct query_session *s, struct leat_error *err) LEAT_NODISCARD;
 int query_session_feed(struct query_session *s, struct leat_error *err) LEAT_NODISCARD;
@@ -156,16 +163,16 @@ struct query_scan {
         int (*next)(struct query_scan *scan, const struct leat_batch **ret_batch, struct leat_error *err);
         void (*close)(struct query_scan *scan);
 };
-int query_scan_topic_open(struct query_session *s, const struct leat_sql_catalog *catalog,
-                          const struct leat_scan_key *key, const uint32_t *columns, uint32_t count,
-                          struct query_scan **ret_scan, struct leat_error *err) LEAT_NODISCARD;
-int query_scan_view_open(struct query_session *s, uint64_t view_id, const struct leat_scan_key *key,
-                         const uint32_t *columns, uint32_t count, struct query_scan **ret_scan, struct leat_error *err)
-        LEAT_NODISCARD;
+int query_topic_open(struct query_session *s, const struct leat_scan_key *key, const uint32_t *columns, uint32_t count,
+                     struct query_scan **ret_scan, struct leat_error *err) LEAT_NODISCARD;
+int query_view_open(struct query_session *s, const struct leat_scan_key *key, const uint32_t *columns, uint32_t count,
+                    struct query_scan **ret_scan, struct leat_error *err) LEAT_NODISCARD;
 /* Columns of the arrangement behind a view, named c0, c1 … */
-int query_scan_view_describe(struct query_session *s, uint64_t view_id, struct leat_arena *arena, uint32_t *ret_count,
-                             const char ***ret_names, struct leat_type **ret_types, struct leat_error *err)
-        LEAT_NODISCARD;
+int query_view_describe(struct query_session *s, uint64_t view_id, struct leat_arena *arena, uint32_t *ret_count,
+                        const char ***ret_names, struct leat_type **ret_types, struct leat_error *err) LEAT_NODISCARD;
+/* Value of a condition as a column of one row (VARCHAR for constants, else the parameter's own). */
+const struct leat_column *query_condition_value(const struct query_session *s, struct leat_arena *arena,
+                                                const struct leat_scan_condition *condition, uint32_t *ret_row);
 /* pg_catalog and information_schema (query_pgcatalog.c). */
 extern const struct leat_relation_ops query_system_ops; /* arg: the leat_query */
 /* Puts "(SELECT … FROM leat_scan('arr …'))" in place of each view's leat_scan. */
@@ -187,6 +194,9 @@ int query_panel_moved(void *arg, const struct leat_object *dashboard, uint32_t p
                       struct leat_error *err);
 const struct leat_object *query_panel_dashboard(void *arg, const char *name, struct leat_arena *arena);
 
+/* ---- SHOW FLOW (query_flow.c) ----------------------------------------------------------- */
+struct query_flow *query_flow_new(void);
+void query_flow_free(struct query_flow *flow);
 /* Figures of a relation out of the stats files (query_flow.c), for SHOW. */
 void query_flow_rows(struct leat_query *query, const struct leat_snapshot *catalog, struct query_rows *rows);
 extern const struct query_column query_flow_columns[];

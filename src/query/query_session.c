@@ -11,19 +11,21 @@
  * the session itself has written (INSERT), or with `leat.freshness = 'now'`
  * everything that was acknowledged before the statement began.
  */
+#include <stdio.h>
+#include <unistd.h>
+
 #include "query_int.h"
 
 #define QUERY_FOLLOW_US (20LL * 1000)
 #define QUERY_FIRST_PICTURE_US (10LL * 1000 * 1000)
 
 /* ---- the shared part ------------------------------------------------------------ */
-static int engine_get(struct leat_query *q, struct leat_engine **ret_engine, struct leat_error *err)
+int query_engine(struct leat_query *q, struct leat_engine **ret_engine, struct leat_error *err)
 {
         int rc = 0;
         pthread_mutex_lock(&q->mutex);
         if (q->engine == NULL) {
-                struct leat_engine_options options = {.threads = (int)leat_param(LEAT_P_QUERY_THREADS),
-                                                      .memory_bytes = leat_param(LEAT_P_QUERY_MEMORY_BYTES)};
+                struct leat_engine_options options = {.threads = 1, .memory_bytes = leat_param(LEAT_P_QUERY_MEMORY_BYTES)};
                 rc = leat_engine_open(&options, &q->engine, err);
         }
         *ret_engine = q->engine;
@@ -71,7 +73,7 @@ static void follow_once(struct leat_query *q, uint64_t *io_version)
                 else
                         *io_version = catalog->snapshot->version;
                 pthread_mutex_lock(&q->mutex);
-                (void)!leat_catalog_applied_set(q->catalog, "query", leat_os_pid(), catalog->snapshot->version, NULL);
+                (void)!leat_catalog_applied_set(q->catalog, "query", (int)getpid(), catalog->snapshot->version, NULL);
                 pthread_mutex_unlock(&q->mutex);
         }
         leat_sql_catalog_unref(catalog);
@@ -115,6 +117,7 @@ int leat_query_open(const struct leat_query_options *options, struct leat_query 
 {
         struct leat_query *q = leat_calloc(1, sizeof *q);
         q->options = *options;
+        q->flow = query_flow_new();
         pthread_mutex_init(&q->mutex, NULL);
         int rc = open_parts(q, err);
         if (rc == 0 && pthread_create(&q->follower, NULL, follower, q) != 0)
@@ -137,13 +140,16 @@ void leat_query_close(struct leat_query *q)
         if (q->follower != 0)
                 pthread_join(q->follower, NULL);
         leat_panels_close(q->panels);
+        if (q->panel_session != NULL)
+                query_session_close(q->panel_session);
         leat_views_close(q->views);
         leat_sql_env_close(q->env);
         leat_engine_close(q->engine);
         leat_feed_close(q->feed);
         if (q->catalog != NULL)
-                (void)!leat_catalog_applied_remove(q->catalog, "query", leat_os_pid(), NULL);
+                (void)!leat_catalog_applied_remove(q->catalog, "query", (int)getpid(), NULL);
         leat_catalog_close(q->catalog);
+        query_flow_free(q->flow);
         pthread_mutex_destroy(&q->mutex);
         free(q);
 }
@@ -189,7 +195,7 @@ int query_session_conn(struct query_session *s, struct leat_error *err)
         struct leat_conn *conn;
         if (s->conn != NULL)
                 return 0;
-        LEAT_TRY(engine_get(s->query, &engine, err));
+        LEAT_TRY(query_engine(s->query, &engine, err));
         LEAT_TRY(leat_conn_open(engine, &query_relation_ops, s, &conn, err));
         int rc = leat_conn_exec(conn, leat_sql_macros(), err);
         if (rc != 0) {

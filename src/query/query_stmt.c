@@ -3,6 +3,7 @@
  * leat/query: prepare, open, next, close, by kind of statement. One table says
  * which function prepares and which opens each kind.
  */
+#include <stdio.h>
 #include <strings.h>
 
 #include "query_int.h"
@@ -112,8 +113,6 @@ static void stmt_free(void *stmt)
                 return;
         stmt_free(st->inner);
         leat_plan_free(st->plan);
-        if (st->sql.catalog != NULL)
-                leat_sql_catalog_unref(st->sql.catalog);
         leat_arena_free(st->arena);
         free(st);
 }
@@ -168,7 +167,7 @@ static int open_set(struct query_cursor *cur, struct leat_error *err)
         struct query_session *s = st->session;
         int rc = query_setting_set(s, st->stmt.name, st->stmt.value, st->stmt.local, err);
         if (rc != 0 && err != NULL && st->stmt.name_at.len != 0)
-                err->position = leat_sql_position(st->stmt.text, st->stmt.name_at.start);
+                err->position = leat_sql_position(leat_view_str(st->text), st->stmt.name_at.start);
         return rc;
 }
 
@@ -203,7 +202,7 @@ static int open_prepare(struct query_cursor *cur, struct leat_error *err)
         int rc = prepare_text(s, sql, NULL, 0, 1, &tried, err);
         if (rc != 0) {
                 if (err != NULL && err->position > 0)
-                        err->position += leat_sql_position(st->stmt.text, at.start) - 1;
+                        err->position += leat_sql_position(leat_view_str(st->text), at.start) - 1;
                 free(sql);
                 return rc;
         }

@@ -97,10 +97,13 @@ struct leat_panel_sub;
 
 /* The answer of one run of a panel. */
 struct leat_panel_answer {
-        struct leat_buf json; /* {"columns":[{"name":..,"type":..}],"rows":[[..],..]} */
-        int64_t tick;         /* of the newest pipeline it read; 0 = none */
+        struct leat_buf columns; /* [{"name":"site","type":"VARCHAR"}, …] */
+        struct leat_buf rows;    /* the rows as JSON arrays behind each other: ["SEA1",12]["PDX2",7] */
+        uint32_t *row_ends;      /* byte behind each row; malloc */
+        uint32_t row_count;
+        int64_t tick;            /* of the newest pipeline it read; 0 = none */
         int64_t age_us;
-        int64_t newest_us;    /* INT64_MIN: unknown */
+        int64_t newest_us;       /* INT64_MIN: unknown */
 };
 struct leat_panels_options {
         struct leat_views *views;
@@ -110,6 +113,9 @@ struct leat_panels_options {
                    struct leat_panel_answer *ret_answer, struct leat_error *err);
         int (*moved)(void *arg, const struct leat_object *dashboard, uint32_t panel, uint64_t *ret_moved,
                      struct leat_error *err);
+        /* Age and newest event of the panel's relations as they are now. */
+        void (*age)(void *arg, const struct leat_object *dashboard, uint32_t panel, int64_t *ret_age_us,
+                    int64_t *ret_newest_us);
         /* The dashboard as it is now; NULL when dropped. Memory from @arena. */
         const struct leat_object *(*dashboard)(void *arg, const char *name, struct leat_arena *arena);
         void *arg;
@@ -118,8 +124,13 @@ int leat_panels_open(const struct leat_panels_options *options, struct leat_pane
                      struct leat_error *err) LEAT_NODISCARD;
 void leat_panels_close(struct leat_panels *panels);
 
-/* kind: "snapshot" (data = the answer's JSON), "patch" ({"set":[[..row..]],"remove":[[..key..]],"keys":n}),
- * "age" (nothing but the age), "error" ({"message":..}) */
+void leat_panel_answer_done(struct leat_panel_answer *answer);
+
+/* kind and data:
+ *   "snapshot"  {"columns":[…],"rows":[[…],…]}
+ *   "patch"     {"count":N,"set":[[I,[…]],…]}: the rows are N now; rows at these places are new or changed
+ *   "age"       {}: nothing moved; age and newest are up to date
+ *   "error"     {"message":…,"hint":…} */
 struct leat_panel_event {
         int64_t tick;
         uint32_t panel;

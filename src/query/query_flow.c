@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * leat/query: SHOW FLOW: the living picture of what flows where. One row for
+ * each topic, job (materialized view), and dashboard, with its inputs, how many
+ * rows have passed, how many a second, lag and data age. Counts come from the
+ * statistics files of all roles; rates are taken between calls.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "query_int.h"
+
+const struct query_column query_flow_columns[] = {
+        {"kind", LEAT_T_VARCHAR},       {"name", LEAT_T_VARCHAR},        {"inputs", LEAT_T_VARCHAR},
+        {"rows_total", LEAT_T_BIGINT},  {"rows_per_s", LEAT_T_DOUBLE},   {"lag", LEAT_T_BIGINT},
+        {"data_age_ms", LEAT_T_BIGINT}, {"state", LEAT_T_VARCHAR},       {"detail", LEAT_T_VARCHAR},
+};
+const uint32_t query_flow_column_count = LEAT_ARRAY_LEN(query_flow_columns);
+
+enum { FLOW_SAMPLES_MAX = 4096 };
+#define FLOW_SAMPLE_US (900LL * 1000)
+
+/* What was counted for one name at the last sample. */
+struct flow_sample {
+        char name[112];
+        uint64_t total;
+        double rate;
+};
+
+struct query_flow {
+        pthread_mutex_t mutex;
+        int64_t at_us;
+        uint32_t count;
+        struct flow_sample samples[FLOW_SAMPLES_MAX];
+};
+
+struct query_flow *query_flow_new(void)
+{
+        struct query_flow *flow = leat_calloc(1, sizeof *flow);
+        pthread_mutex_init(&flow->mutex, NULL);
+        return flow;
+}
+
+void query_flow_free(struct query_flow *flow)
+{
+        if (flow == NULL)
+                return;
+        pthread_mutex_destroy(&flow->mutex);
+        free(flow);
+}
+
+/* ---- counting --------------------------------------------------------------------------- */
+struct flow_count {
+        char name[112];
+        uint64_t total;
+};
+struct flow_counts {
+        struct flow_count *list;
+        uint32_t count, cap;
+};
+
+/* `topic="scans"` → scans; the first label's value. */
+static void label_value(const char *labels, char out[112])
+{
+        const char *from = strchr(labels, '"');
+        size_t n = 0;
+        for (from = from == NULL ? "" : from + 1; *from != '\0' && *from != '"' && n < 111; from++)
+                out[n++] = *from;
+        out[n] = '\0';
+}
+
+static void count_stat(void *arg, enum leat_metric metric, const char *labels, uint64_t value)
+{
+        struct flow_counts *counts = arg;
+        char name[112];
+        if (metric != LEAT_M_BROKER_PRODUCED_RECORDS && metric != LEAT_M_STREAM_ROWS_IN)
+                return;
+        label_value(labels, name);
+        for (uint32_t i = 0; i < counts->count; i++) {
+                if (strcmp(counts->list[i].name, name) == 0) {
+                        counts->list[i].total += value;
+                        return;
+                }
+        }
+        if (counts->count == counts->cap) {
+                counts->cap = counts->cap == 0 ? 64 : counts->cap * 2;
+                counts->list = leat_realloc(counts->list, counts->cap * sizeof *counts->list);
+        }
+        struct flow_count *c = &counts->list[counts->count++];
+        memcpy(c->name, name, sizeof c->name);
+        c->total = value;
+}
+
+struct flow_dir {
+        const char *dir;
+        struct flow_counts *counts;
+};
+
+static int count_file(void *arg, const char *name, bool is_dir)
+{
+        struct flow_dir *d = arg;
+        char path[4096];
+        int32_t pid;
+        int64_t start_us;
+        size_t len = strlen(name);
+        if (is_dir || len < 6 || strcmp(name + len - 6, ".stats") != 0)
+                return 0;
+        snprintf(path, sizeof path, "%s/%s", d->dir, name);
+        (void)!leat_stats_read(path, count_stat, d->counts, &pid, &start_us, NULL);
+        return 0;
+}
+
+static void count_all(const struct leat_query *q, struct flow_counts *counts)
+{
+        char dir[4096];
+        struct flow_dir d = {.dir = dir, .counts = counts};
+        snprintf(dir, sizeof dir, "%s/run", q->options.data_dir);
+        (void)!leat_os_list(dir, count_file, &d, NULL);
+}
+
+/* ---- rates --------------------------------------------------------------------------------- */
+static struct flow_sample *find_sample(struct query_flow *flow, const char *name)
+{
+        for (uint32_t i = 0; i < flow->count; i++)
+                if (strcmp(flow->samples[i].name, name) == 0)
+                        return &flow->samples[i];
+        return NULL;
+}
+
+/* A new sample when the last one is old enough: rates are what came between. A role that started anew counts from 0. */
+static void take_sample(struct query_flow *flow, const struct flow_counts *counts)
+{
+        int64_t now_us = leat_os_monotonic_us(), span_us = now_us - flow->at_us;
+        if (flow->at_us != 0 && span_us < FLOW_SAMPLE_US)
+                return;
+        for (uint32_t i = 0; i < counts->count; i++) {
+                const struct flow_count *c = &counts->list[i];
+                struct flow_sample *s = find_sample(flow, c->name);
+                if (s == NULL && flow->count < FLOW_SAMPLES_MAX) {
+                        s = &flow->samples[flow->count++];
+                        memcpy(s->name, c->name, sizeof s->name);
+                        s->total = c->total;
+                        s->rate = 0;
+                }
+                if (s == NULL)
+                        continue;
+                uint64_t more = c->total >= s->total ? c->total - s->total : c->total;
+                s->rate = flow->at_us == 0 ? 0 : (double)more * 1e6 / (double)span_us;
+                s->total = c->total;
+        }
+        flow->at_us = now_us;
+}
+
+/* ---- rows ------------------------------------------------------------------------------------- */
+static void add_row(struct query_rows *rows, const char *kind, const char *name, const char *inputs)
+{
+        query_rows_add(rows);
+        query_rows_text(rows, 0, kind);
+        query_rows_text(rows, 1, name);
+        query_rows_text(rows, 2, inputs);
+}
+
+static void add_counts(struct query_flow *flow, const struct flow_counts *counts, const char *name, struct query_rows *rows)
+{
+        for (uint32_t i = 0; i < counts->count; i++)
+                if (strcmp(counts->list[i].name, name) == 0)
+                        query_rows_int(rows, 3, (int64_t)counts->list[i].total);
+        const struct flow_sample *s = find_sample(flow, name);
+        query_rows_double(rows, 4, s == NULL ? 0 : s->rate);
+}
+
+static const char *input_names(struct leat_arena *arena, const struct leat_snapshot *cat, const struct leat_object *o)
+{
+        const char *text = NULL;
+        for (uint32_t i = 0; i < o->read_count; i++) {
+                const struct leat_object *in = leat_snapshot_get(cat, o->reads[i]);
+                if (in != NULL)
+                        text = text == NULL ? in->name : leat_arena_printf(arena, "%s,%s", text, in->name);
+        }
+        return text;
+}
+
+static void topic_rows(struct leat_query *q, const struct flow_counts *counts, struct query_rows *rows)
+{
+        struct leat_feed_topic *topics;
+        uint32_t count;
+        pthread_mutex_lock(&q->mutex);
+        int rc = leat_feed_topics(q->feed, rows->arena, &topics, &count, NULL);
+        pthread_mutex_unlock(&q->mutex);
+        for (uint32_t i = 0; rc == 0 && i < count; i++) {
+                if (topics[i].internal)
+                        continue;
+                add_row(rows, "topic", topics[i].name, NULL);
+                add_counts(q->flow, counts, topics[i].name, rows);
+                query_rows_text(rows, 7, "ready");
+                query_rows_text(rows, 8, leat_arena_printf(rows->arena, "%d partition%s", topics[i].partitions,
+                                                           topics[i].partitions == 1 ? "" : "s"));
+        }
+}
+
+static void view_row(struct leat_query *q, const struct leat_snapshot *cat, const struct leat_object *view,
+                     const struct leat_job *job, const struct flow_counts *counts, struct query_rows *rows)
+{
+        struct leat_picture *pic;
+        add_row(rows, "view", view->name, input_names(rows->arena, cat, view));
+        add_counts(q->flow, counts, view->name, rows);
+        query_rows_text(rows, 7, job == NULL ? "starting" : leat_job_state_name(job->state));
+        query_rows_text(rows, 8, job == NULL ? NULL : job->reason[0] != '\0' ? job->reason : job->progress);
+        if (leat_picture_get(q->views, view->view->pipeline, 0, &pic, NULL) != 0)
+                return;
+        const struct leat_tick *tick = leat_picture_tick(pic);
+        int64_t lag = 0;
+        for (uint32_t i = 0; i < tick->input_count; i++)
+                for (uint32_t r = 0; r < view->read_count; r++)
+                        lag += tick->inputs[i].object_id == view->reads[r] ? tick->inputs[i].lag_records : 0;
+        query_rows_int(rows, 5, lag);
+        query_rows_int(rows, 6, leat_picture_age_us(q->views, pic, view->id) / 1000);
+        leat_picture_unref(pic);
+}
+
+static void object_rows(struct leat_query *q, const struct leat_snapshot *cat, const struct flow_counts *counts,
+                        struct query_rows *rows)
+{
+        struct leat_job *jobs = NULL;
+        uint32_t job_count = 0;
+        pthread_mutex_lock(&q->mutex);
+        (void)!leat_catalog_jobs(q->catalog, rows->arena, &jobs, &job_count, NULL);
+        pthread_mutex_unlock(&q->mutex);
+        for (uint32_t i = 0; i < cat->object_count; i++) {
+                const struct leat_object *o = &cat->objects[i];
+                const struct leat_job *job = NULL;
+                for (uint32_t j = 0; j < job_count; j++)
+                        job = jobs[j].view_id == o->id ? &jobs[j] : job;
+                if (o->kind == LEAT_OBJECT_MATVIEW) {
+                        view_row(q, cat, o, job, counts, rows);
+                } else if (o->kind == LEAT_OBJECT_DASHBOARD) {
+                        add_row(rows, "dashboard", o->name, input_names(rows->arena, cat, o));
+                        query_rows_text(rows, 7, "ready");
+                        query_rows_text(rows, 8, o->dashboard->title);
+                }
+        }
+}
+
+void query_flow_rows(struct leat_query *q, const struct leat_snapshot *cat, struct query_rows *rows)
+{
+        struct flow_counts counts = {0};
+        count_all(q, &counts);
+        pthread_mutex_lock(&q->flow->mutex);
+        take_sample(q->flow, &counts);
+        topic_rows(q, &counts, rows);
+        object_rows(q, cat, &counts, rows);
+        pthread_mutex_unlock(&q->flow->mutex);
+        free(counts.list);
+}

@@ -1,0 +1,513 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * leat/view: followers. One thread a pipeline reads its tick topic and applies
+ * whole ticks to a state reader; after each turn it puts a new picture in place.
+ *
+ * Only arrangements that are somebody's relation are kept (arrangement 0 of each
+ * view): a section of an unknown arrangement makes the follower look into the
+ * catalog once, since a worker may know a new view a moment before we do; ids
+ * that are still unknown then are ignored for good, ids are never used again.
+ *
+ * When the log no longer has what comes next (the worker has trimmed the tick
+ * topic while we were away), everything is opened anew from the newest manifest.
+ *
+ * Locks: views->mutex guards what others see (pictures, known views,
+ * subscriptions); it is never held while reading or applying.
+ */
+#include <stdio.h>
+
+#include "view_int.h"
+
+enum { FOLLOW_POLL_BYTES = 8 * 1024 * 1024 };
+#define FOLLOW_POLL_US (100LL * 1000)
+#define FOLLOW_RETRY_US (50LL * 1000)
+#define FOLLOW_REFRESH_US (1000LL * 1000)
+#define FOLLOW_AHEAD_US (1000LL * 1000)
+
+/* ---- known views ---------------------------------------------------------------------- */
+static void add_inputs(const struct leat_snapshot *snap, const struct leat_object *o, uint64_t *inputs, uint32_t *io_count,
+                       uint32_t max)
+{
+        for (uint32_t i = 0; i < o->read_count; i++) {
+                const struct leat_object *in = leat_snapshot_get(snap, o->reads[i]);
+                if (in == NULL)
+                        continue;
+                if (in->kind != LEAT_OBJECT_TOPIC)
+                        add_inputs(snap, in, inputs, io_count, max);
+                else if (*io_count < max)
+                        inputs[(*io_count)++] = in->id;
+        }
+}
+
+static int64_t moved_before(const struct view_follower *f, uint64_t id)
+{
+        for (uint32_t i = 0; i < f->known_count; i++)
+                if (f->known[i].id == id)
+                        return f->known[i].moved;
+        return 0;
+}
+
+static int know_view(struct view_follower *f, const struct leat_snapshot *snap, const struct leat_object *o,
+                     struct leat_arena *arena, struct view_known *k, struct leat_error *err)
+{
+        struct leat_stream_graph *graph;
+        LEAT_TRY(leat_stream_graph_decode(arena, o->view->graph, &graph, err));
+        uint64_t *inputs = leat_arena_alloc(arena, 64 * sizeof *inputs);
+        k->id = o->id;
+        k->def = leat_stream_arr_def(graph, 0);
+        k->arr = k->def.id;
+        k->inputs = inputs;
+        add_inputs(snap, o, inputs, &k->input_count, 64);
+        k->moved = moved_before(f, o->id) + 1; /* learning happens when something is new */
+        return leat_state_def(f->state, k->arr) != NULL ? 0 : leat_state_define(f->state, &k->def, err);
+}
+
+/* Reads the catalog and takes over the views of this pipeline; drops arrangements of those that have gone. */
+static int learn(struct view_follower *f, struct leat_error *err)
+{
+        const struct leat_snapshot *snap;
+        struct leat_arena *arena = leat_arena_new(0);
+        struct view_known *known;
+        uint32_t count = 0;
+        int rc = leat_catalog_load(f->catalog, arena, &snap, err);
+        if (rc != 0) {
+                leat_arena_free(arena);
+                return rc;
+        }
+        known = leat_arena_zalloc(arena, (snap->object_count + 1) * sizeof *known);
+        pthread_mutex_lock(&f->views->mutex);
+        for (uint32_t i = 0; rc == 0 && i < snap->object_count; i++) {
+                const struct leat_object *o = &snap->objects[i];
+                if (o->kind == LEAT_OBJECT_MATVIEW && strcmp(o->view->pipeline, f->pipeline) == 0)
+                        rc = know_view(f, snap, o, arena, &known[count++], err);
+        }
+        for (uint32_t i = 0; rc == 0 && i < f->known_count; i++) {
+                bool kept = false;
+                for (uint32_t k = 0; k < count; k++)
+                        kept |= known[k].id == f->known[i].id && known[k].arr == f->known[i].arr;
+                if (kept)
+                        continue;
+                view_subs_drop(f, f->known[i].id);
+                (void)!leat_state_drop(f->state, f->known[i].arr, NULL);
+        }
+        if (rc == 0) {
+                leat_arena_free(f->known_arena);
+                f->known_arena = arena;
+                f->known = known;
+                f->known_count = count;
+                f->known_version = snap->version;
+                f->ahead_count = 0;
+                f->ahead = leat_arena_zalloc(arena, (snap->object_count + 1) * sizeof *f->ahead);
+                for (uint32_t i = 0; i < snap->object_count; i++)
+                        if (snap->objects[i].kind == LEAT_OBJECT_TOPIC)
+                                f->ahead[f->ahead_count++].object_id = snap->objects[i].id;
+        }
+        pthread_mutex_unlock(&f->views->mutex);
+        if (rc != 0)
+                leat_arena_free(arena);
+        return rc;
+}
+
+static bool is_ignored(const struct view_follower *f, uint64_t arr)
+{
+        for (uint32_t i = 0; i < f->ignored_count; i++)
+                if (f->ignored[i] == arr)
+                        return true;
+        return false;
+}
+
+static void ignore(struct view_follower *f, uint64_t arr)
+{
+        if (f->ignored_count == f->ignored_cap) {
+                f->ignored_cap = f->ignored_cap == 0 ? 64 : f->ignored_cap * 2;
+                f->ignored = leat_realloc(f->ignored, f->ignored_cap * sizeof *f->ignored);
+        }
+        f->ignored[f->ignored_count++] = arr;
+}
+
+/* True when a section of this arrangement is to be applied. */
+static int wants(struct view_follower *f, uint64_t arr, bool *ret_wants, struct leat_error *err)
+{
+        *ret_wants = leat_state_def(f->state, arr) != NULL;
+        if (*ret_wants || is_ignored(f, arr))
+                return 0;
+        LEAT_TRY(learn(f, err));
+        *ret_wants = leat_state_def(f->state, arr) != NULL;
+        if (!*ret_wants)
+                ignore(f, arr);
+        return 0;
+}
+
+/* ---- ticks -------------------------------------------------------------------------------- */
+static void mark_moved(struct view_follower *f, uint64_t arr)
+{
+        pthread_mutex_lock(&f->views->mutex);
+        for (uint32_t i = 0; i < f->known_count; i++)
+                if (f->known[i].arr == arr)
+                        f->known[i].moved++;
+        pthread_mutex_unlock(&f->views->mutex);
+}
+
+static int apply_sections(struct view_follower *f, const struct leat_tick *tick, struct leat_error *err)
+{
+        bool wanted;
+        for (uint32_t i = 0; i < tick->section_count; i++) {
+                const struct leat_tick_section *s = &tick->sections[i];
+                LEAT_TRY(wants(f, s->arr_id, &wanted, err));
+                if (!wanted)
+                        continue;
+                LEAT_TRY(leat_state_apply(f->state, s->arr_id, tick->tick, s->rows, s->weights, err));
+                mark_moved(f, s->arr_id);
+        }
+        for (uint32_t i = 0; i < tick->expire_count; i++) {
+                if (leat_state_def(f->state, tick->expires[i].arr_id) == NULL)
+                        continue;
+                LEAT_TRY(leat_state_expire(f->state, tick->expires[i].arr_id, tick->expires[i].time_us, err));
+                mark_moved(f, tick->expires[i].arr_id);
+        }
+        return 0;
+}
+
+static int apply_tick(struct view_follower *f, const struct leat_tick *tick, struct leat_error *err)
+{
+        if (tick->tick <= f->state_tick)
+                return 0;
+        struct view_change *change = view_change_begin(f, tick);
+        int rc = apply_sections(f, tick, err);
+        if (rc == 0)
+                f->state_tick = tick->tick;
+        view_change_end(f, change, rc == 0 ? tick : NULL);
+        return rc;
+}
+
+static void show(struct view_follower *f, const struct leat_tick *tick)
+{
+        struct leat_picture *picture = view_picture_new(tick, f->state), *old;
+        pthread_mutex_lock(&f->views->mutex);
+        old = f->picture;
+        f->picture = picture;
+        pthread_cond_broadcast(&f->views->changed);
+        pthread_mutex_unlock(&f->views->mutex);
+        leat_picture_unref(old);
+}
+
+/* Everything that has come; a picture after each whole tick. */
+static int turn(struct view_follower *f, struct leat_error *err)
+{
+        const struct leat_feed_batch *batches;
+        uint32_t count, tag;
+        int32_t partition;
+        LEAT_TRY(leat_feed_poll(f->reader, FOLLOW_POLL_US, FOLLOW_POLL_BYTES, &batches, &count, &tag, &partition, err));
+        for (uint32_t b = 0; b < count; b++) {
+                for (uint32_t r = 0; r < batches[b].record_count; r++) {
+                        const struct leat_tick *tick;
+                        LEAT_TRY(leat_tick_reader_feed(f->ticks, &batches[b].records[r], &tick, err));
+                        if (tick == NULL)
+                                continue;
+                        LEAT_TRY(apply_tick(f, tick, err));
+                        show(f, tick);
+                }
+        }
+        return 0;
+}
+
+/* Takes over a newer manifest, so that the ticks in memory stay few. */
+static int refresh(struct view_follower *f, struct leat_error *err)
+{
+        int64_t now_us = leat_os_monotonic_us(), tick;
+        if (now_us - f->refresh_us < FOLLOW_REFRESH_US)
+                return 0;
+        f->refresh_us = now_us;
+        uint64_t version;
+        LEAT_TRY(leat_catalog_version(f->catalog, &version, err));
+        if (version != f->known_version)
+                LEAT_TRY(learn(f, err));
+        LEAT_TRY(leat_state_refresh(f->state, &tick, err));
+        f->state_tick = LEAT_MAX(f->state_tick, tick);
+        return 0;
+}
+
+/* ---- how far inputs are ahead ------------------------------------------------------------------ */
+/* A worker that is down commits nothing and so tells no age: look at the ends ourselves, once a second. */
+static void look_ahead(struct view_follower *f)
+{
+        int64_t now_us = leat_os_now_us(), ends[256];
+        if (f->picture == NULL || now_us - f->ahead_us < FOLLOW_AHEAD_US)
+                return;
+        f->ahead_us = now_us;
+        const struct leat_tick *tick = f->picture->tick; /* only this thread replaces it */
+        for (uint32_t i = 0; i < tick->input_count; i++) {
+                const struct leat_tick_input *in = &tick->inputs[i];
+                const char *name = NULL;
+                struct leat_feed_topic topic;
+                int64_t done = 0, end = 0;
+                struct leat_arena *arena = leat_arena_new(0);
+                const struct leat_snapshot *snap;
+                if (leat_catalog_load(f->catalog, arena, &snap, NULL) == 0 && leat_snapshot_get(snap, in->object_id) != NULL)
+                        name = leat_snapshot_get(snap, in->object_id)->name;
+                if (name != NULL && leat_feed_topic(f->feed, name, &topic, NULL) == 0 &&
+                    leat_feed_offsets(f->feed, name, LEAT_FEED_LATEST, ends, LEAT_MIN(topic.partitions, 256), NULL) == 0) {
+                        for (int32_t p = 0; p < LEAT_MIN(topic.partitions, 256); p++)
+                                end += ends[p];
+                        for (uint32_t k = 0; k < tick->position_count; k++)
+                                if (memcmp(&tick->positions[k].topic, &in->topic, sizeof in->topic) == 0)
+                                        done += tick->positions[k].offset;
+                        pthread_mutex_lock(&f->views->mutex);
+                        for (uint32_t a = 0; a < f->ahead_count; a++) {
+                                struct view_ahead *ahead = &f->ahead[a];
+                                if (ahead->object_id != in->object_id)
+                                        continue;
+                                if (done >= end) {
+                                        ahead->since_us = 0;
+                                } else if (ahead->since_us == 0 || done >= ahead->end) {
+                                        ahead->since_us = now_us;
+                                        ahead->end = end;
+                                }
+                        }
+                        pthread_mutex_unlock(&f->views->mutex);
+                }
+                leat_arena_free(arena);
+        }
+}
+
+/* ---- the thread ------------------------------------------------------------------------------------ */
+static void close_all(struct view_follower *f)
+{
+        leat_feed_reader_close(f->reader);
+        leat_tick_reader_free(f->ticks);
+        f->reader = NULL;
+        f->ticks = NULL;
+        pthread_mutex_lock(&f->views->mutex);
+        struct leat_picture *picture = f->picture;
+        f->picture = NULL;
+        view_subs_drop(f, 0);
+        pthread_mutex_unlock(&f->views->mutex);
+        leat_picture_unref(picture);
+        leat_state_close(f->state);
+        f->state = NULL;
+        f->ignored_count = 0;
+}
+
+static int open_all(struct view_follower *f, struct leat_error *err)
+{
+        char path[4096], name[250];
+        struct leat_feed_topic topic;
+        struct leat_buf extra = LEAT_BUF_INIT;
+        int64_t start;
+        if (f->catalog == NULL) {
+                snprintf(path, sizeof path, "%s/catalog.db", f->views->options.data_dir);
+                LEAT_TRY(leat_catalog_open(path, &f->catalog, err));
+        }
+        if (f->feed == NULL)
+                LEAT_TRY(leat_feed_open(&f->views->options.kafka, "leat-query-ticks", &f->feed, err));
+        leat_tick_topic_name(f->pipeline, name);
+        LEAT_TRY(leat_feed_topic(f->feed, name, &topic, err));
+        leat_worker_state_dir(f->views->options.data_dir, f->pipeline, path);
+        struct leat_state_options options = {.role = LEAT_STATE_READER, .dir = path};
+        LEAT_TRY(leat_feed_offsets(f->feed, name, LEAT_FEED_EARLIEST, &start, 1, err));
+        LEAT_TRY(leat_state_open(&options, &f->state, &f->state_tick, &extra, err));
+        /* The manifest carries the commit of its tick: a picture at once. */
+        struct leat_arena *arena = leat_arena_new(0);
+        struct leat_tick tick;
+        int rc = learn(f, err);
+        if (rc == 0 && extra.len != 0 && leat_tick_decode_commit(arena, leat_buf_view(&extra), &tick, err) == 0)
+                show(f, &tick);
+        leat_arena_free(arena);
+        leat_buf_done(&extra);
+        if (rc != 0)
+                return rc;
+        f->ticks = leat_tick_reader_new(f->state_tick);
+        LEAT_TRY(leat_feed_reader_open(f->feed, &f->reader, err));
+        return leat_feed_reader_add(f->reader, &topic, 0, start, 0, err);
+}
+
+static void *follow(void *arg)
+{
+        struct view_follower *f = arg;
+        while (!atomic_load(&f->stop)) {
+                struct leat_error err = {0};
+                int rc = f->reader == NULL ? open_all(f, &err) : turn(f, &err);
+                if (rc == 0)
+                        rc = refresh(f, &err);
+                if (rc == 0) {
+                        look_ahead(f);
+                        continue;
+                }
+                if (atomic_load(&f->stop))
+                        break;
+                /* Not there yet (the worker makes topic and state), or the broker is away: both pass. */
+                if (rc != LEAT_ENORELATION && rc != LEAT_ENOTFOUND && rc != LEAT_ETIMEOUT && rc != LEAT_ECANCELED)
+                        leat_diag_error("view", "a pipeline cannot be followed; trying again", &err);
+                if (rc != LEAT_ETIMEOUT && rc != LEAT_ECANCELED)
+                        close_all(f);
+                leat_os_sleep_us(FOLLOW_RETRY_US);
+        }
+        close_all(f);
+        return NULL;
+}
+
+static void end_follower(struct view_follower *f)
+{
+        atomic_store(&f->stop, true);
+        pthread_join(f->thread, NULL);
+        leat_feed_close(f->feed);
+        leat_catalog_close(f->catalog);
+        leat_arena_free(f->known_arena);
+        free(f->ignored);
+        free(f->pipeline);
+        free(f);
+}
+
+/* ---- the public side -------------------------------------------------------------------------------- */
+int leat_views_open(const struct leat_views_options *options, struct leat_views **ret_views, struct leat_error *err)
+{
+        struct leat_views *views = leat_calloc(1, sizeof *views);
+        (void)err;
+        views->options = *options;
+        views->version = UINT64_MAX;
+        pthread_mutex_init(&views->mutex, NULL);
+        pthread_condattr_t attr;
+        pthread_condattr_init(&attr);
+        pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+        pthread_cond_init(&views->changed, &attr);
+        pthread_condattr_destroy(&attr);
+        *ret_views = views;
+        return 0;
+}
+
+void leat_views_close(struct leat_views *views)
+{
+        if (views == NULL)
+                return;
+        for (struct view_follower *f = views->followers, *next; f != NULL; f = next) {
+                next = f->next;
+                end_follower(f);
+        }
+        pthread_mutex_destroy(&views->mutex);
+        pthread_cond_destroy(&views->changed);
+        free(views);
+}
+
+static struct view_follower *find(struct leat_views *views, const char *pipeline)
+{
+        struct view_follower *f = views->followers;
+        while (f != NULL && strcmp(f->pipeline, pipeline) != 0)
+                f = f->next;
+        return f;
+}
+
+static int add_follower(struct leat_views *views, const char *pipeline, struct leat_error *err)
+{
+        struct view_follower *f = leat_calloc(1, sizeof *f);
+        f->views = views;
+        f->pipeline = leat_strdup(pipeline);
+        if (pthread_create(&f->thread, NULL, follow, f) != 0) {
+                free(f->pipeline);
+                free(f);
+                return leat_error_set(err, LEAT_ENOMEM, "cannot start a thread for pipeline \"%s\"", pipeline);
+        }
+        pthread_mutex_lock(&views->mutex);
+        f->next = views->followers;
+        views->followers = f;
+        pthread_mutex_unlock(&views->mutex);
+        return 0;
+}
+
+int leat_views_update(struct leat_views *views, const struct leat_snapshot *catalog, struct leat_error *err)
+{
+        if (catalog->version == views->version)
+                return 0;
+        for (uint32_t i = 0; i < catalog->object_count; i++) {
+                const struct leat_object *o = &catalog->objects[i];
+                if (o->kind == LEAT_OBJECT_MATVIEW && find(views, o->view->pipeline) == NULL)
+                        LEAT_TRY(add_follower(views, o->view->pipeline, err));
+        }
+        /* A pipeline that has lost its last view keeps its follower: it reads nothing that costs. */
+        views->version = catalog->version;
+        return 0;
+}
+
+/* Waits on views->changed until @end_us; false when the time is over. The mutex is held. */
+static bool wait_until(struct leat_views *views, int64_t end_us)
+{
+        struct timespec at = {.tv_sec = end_us / 1000000, .tv_nsec = end_us % 1000000 * 1000};
+        return leat_os_monotonic_us() < end_us && pthread_cond_timedwait(&views->changed, &views->mutex, &at) == 0;
+}
+
+int leat_picture_get(struct leat_views *views, const char *pipeline, int64_t timeout_us,
+                     struct leat_picture **ret_picture, struct leat_error *err)
+{
+        int64_t end_us = leat_os_monotonic_us() + timeout_us;
+        pthread_mutex_lock(&views->mutex);
+        struct view_follower *f;
+        while ((f = find(views, pipeline)) == NULL || f->picture == NULL)
+                if (!wait_until(views, LEAT_MIN(end_us, leat_os_monotonic_us() + 20000)) && leat_os_monotonic_us() >= end_us)
+                        break;
+        if (f != NULL && f->picture != NULL) {
+                *ret_picture = leat_picture_ref(f->picture);
+                pthread_mutex_unlock(&views->mutex);
+                return 0;
+        }
+        pthread_mutex_unlock(&views->mutex);
+        int rc = leat_error_set(err, LEAT_EBUSY, "pipeline \"%s\" has not committed a tick yet", pipeline);
+        leat_error_hint(err, "Its worker may be starting: SHOW PIPELINES.");
+        if (err != NULL)
+                err->retriable = true;
+        return rc;
+}
+
+/* ---- waiting ------------------------------------------------------------------------------------------- */
+static bool covers(const struct leat_tick *tick, uint64_t view_id, const struct leat_tick_position *positions,
+                   uint32_t count)
+{
+        bool running = false;
+        for (uint32_t j = 0; j < tick->job_count; j++)
+                running |= tick->jobs[j].view_id == view_id && tick->jobs[j].state != LEAT_TICK_FILLING;
+        for (uint32_t i = 0; running && i < count; i++) {
+                bool input = false, done = false;
+                for (uint32_t k = 0; k < tick->input_count; k++)
+                        input |= memcmp(&tick->inputs[k].topic, &positions[i].topic, sizeof positions[i].topic) == 0;
+                for (uint32_t k = 0; k < tick->position_count; k++)
+                        done |= memcmp(&tick->positions[k].topic, &positions[i].topic, sizeof positions[i].topic) == 0 &&
+                                tick->positions[k].partition == positions[i].partition &&
+                                tick->positions[k].offset >= positions[i].offset;
+                running = !input || done || positions[i].offset == 0;
+        }
+        return running;
+}
+
+int leat_views_wait(struct leat_views *views, const char *pipeline, uint64_t view_id,
+                    const struct leat_tick_position *positions, uint32_t count, int64_t timeout_us,
+                    struct leat_error *err)
+{
+        int64_t end_us = leat_os_monotonic_us() + timeout_us;
+        bool done = false;
+        pthread_mutex_lock(&views->mutex);
+        for (;;) {
+                const struct view_follower *f = find(views, pipeline);
+                done = f != NULL && f->picture != NULL && covers(f->picture->tick, view_id, positions, count);
+                if (done || leat_os_monotonic_us() >= end_us)
+                        break;
+                (void)wait_until(views, LEAT_MIN(end_us, leat_os_monotonic_us() + 100000));
+        }
+        pthread_mutex_unlock(&views->mutex);
+        if (done)
+                return 0;
+        leat_error_set(err, LEAT_ETIMEOUT, "pipeline \"%s\" has not covered the newest records within %lld ms", pipeline,
+                       (long long)(timeout_us / 1000));
+        leat_error_hint(err, "SHOW JOBS tells lag and state; SET leat.freshness = 'none' reads what there is.");
+        if (err != NULL)
+                err->retriable = true;
+        return LEAT_ETIMEOUT;
+}
+
+int64_t leat_views_moved(struct leat_views *views, uint64_t view_id)
+{
+        int64_t moved = 0;
+        pthread_mutex_lock(&views->mutex);
+        for (const struct view_follower *f = views->followers; f != NULL; f = f->next)
+                for (uint32_t i = 0; i < f->known_count; i++)
+                        moved = f->known[i].id == view_id ? f->known[i].moved : moved;
+        pthread_mutex_unlock(&views->mutex);
+        return moved;
+}

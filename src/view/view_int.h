@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* leat/view: what its files share. */
+#ifndef LEAT_VIEW_INT_H
+#define LEAT_VIEW_INT_H
+
+#include <pthread.h>
+
+#include "leat/view.h"
+
+/* One materialized view of a pipeline, as its follower knows it. */
+struct view_known {
+        uint64_t id;
+        uint64_t arr; /* arrangement 0 */
+        struct leat_arr_def def;
+        uint32_t input_count; /* topics, views on views resolved */
+        const uint64_t *inputs;
+        int64_t moved; /* under views->mutex: counts the ticks that changed it */
+};
+
+/* A topic whose end is ahead of what the pipeline has committed, seen by ourselves. */
+struct view_ahead {
+        uint64_t object_id;
+        int64_t since_us; /* 0: not ahead */
+        int64_t end;      /* sum of ends when it was first seen */
+};
+
+struct view_follower {
+        struct view_follower *next;
+        struct leat_views *views;
+        char *pipeline;
+        pthread_t thread;
+        _Atomic bool stop;
+        /* the thread's own */
+        struct leat_feed *feed;
+        struct leat_feed_reader *reader;
+        struct leat_state *state;
+        int64_t state_tick;      /* everything up to here is in the state */
+        struct leat_tick_reader *ticks;
+        struct leat_catalog *catalog;
+        uint64_t *ignored; /* arrangements that are nobody's relation */
+        uint32_t ignored_count, ignored_cap;
+        int64_t refresh_us, ahead_us;
+        /* under views->mutex */
+        struct leat_arena *known_arena;
+        struct view_known *known;
+        uint32_t known_count;
+        uint64_t known_version;
+        struct leat_picture *picture; /* NULL until the first tick */
+        struct leat_view_sub *subs;
+        struct view_ahead *ahead;
+        uint32_t ahead_count;
+};
+
+struct leat_views {
+        struct leat_views_options options;
+        pthread_mutex_t mutex;
+        pthread_cond_t changed; /* a picture came, a subscription was canceled */
+        struct view_follower *followers;
+        uint64_t version; /* of the catalog at the last update */
+};
+
+struct leat_picture {
+        _Atomic uint32_t refs;
+        struct leat_arena *arena; /* the commit */
+        struct leat_tick *tick;
+        struct leat_state_snapshot *state;
+};
+
+/* A new picture, one reference; copies the commit. */
+struct leat_picture *view_picture_new(const struct leat_tick *tick, struct leat_state *state);
+
+/* ---- subscriptions (view_sub.c) ---------------------------------------------------- */
+struct view_queued {
+        struct view_queued *next;
+        struct leat_arena *arena;
+        struct leat_view_event event;
+};
+
+struct leat_view_sub {
+        struct leat_view_sub *next; /* under views->mutex, as all below */
+        struct leat_views *views;
+        struct view_follower *follower; /* NULL: the view has gone */
+        uint64_t view_id, arr;
+        struct view_queued *first, *last;
+        uint32_t queued;
+        bool canceled, overrun;
+        struct view_queued *given; /* the reader's */
+        int64_t need_tick;         /* a snapshot must have at least this tick */
+        int64_t seen_tick;         /* of the last event that was given */
+};
+
+/* Before a tick's sections are applied: the rows that they replace, for each subscriber. After: the event. */
+struct view_change;
+struct view_change *view_change_begin(struct view_follower *f, const struct leat_tick *tick);
+void view_change_end(struct view_follower *f, struct view_change *change, const struct leat_tick *tick);
+/* The follower loses this view, or ends. */
+void view_subs_drop(struct view_follower *f, uint64_t view_id);
+
+#endif

@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * leat/view: subscriptions. For each tick that touches a subscribed view the
+ * follower looks up the rows that its section replaces, applies the tick, and
+ * gives every subscriber of the view one event with rows that went and rows
+ * that came.
+ *
+ * MAP arrangements: went = the old rows of the section's keys, came = their new
+ * rows. MULTISET: the section's own rows, by the sign of their weights.
+ * Whole buckets that expire are not events: a row that leaves a window view by
+ * its retention is history, not a change.
+ *
+ * A queue holds at most view.subscription.ticks events; a subscriber that is
+ * slower loses them all and gets a snapshot again.
+ */
+#include "view_int.h"
+
+struct view_change {
+        struct leat_arena *arena;
+        struct view_change_part *parts;
+};
+
+/* One subscribed arrangement of the tick. */
+struct view_change_part {
+        struct view_change_part *next;
+        uint64_t arr;
+        const struct leat_tick_section *section;
+        struct leat_batch *keys; /* MAP: distinct keys of the section */
+        struct leat_batch *removed;
+        int64_t *removed_weights;
+};
+
+static bool is_subscribed(struct view_follower *f, uint64_t arr)
+{
+        bool found = false;
+        pthread_mutex_lock(&f->views->mutex);
+        for (const struct leat_view_sub *s = f->subs; s != NULL; s = s->next)
+                found |= s->arr == arr;
+        pthread_mutex_unlock(&f->views->mutex);
+        return found;
+}
+
+/* The rows among @rows whose bit is set. */
+static struct leat_batch *pick_found(struct leat_arena *arena, const struct leat_batch *rows, const uint64_t *found)
+{
+        uint32_t *pick = leat_arena_alloc(arena, (rows->rows + 1) * sizeof *pick), n = 0;
+        for (uint32_t i = 0; i < rows->rows; i++)
+                if ((found[i >> 6] >> (i & 63)) & 1)
+                        pick[n++] = i;
+        return leat_batch_gather(arena, rows, pick, n);
+}
+
+static struct leat_batch *lookup(struct view_follower *f, uint64_t arr, const struct leat_batch *keys,
+                                 struct leat_arena *arena)
+{
+        struct leat_state_snapshot *snapshot = leat_state_snapshot_take(f->state);
+        struct leat_batch *rows, *picked = NULL;
+        uint64_t *found;
+        if (leat_state_lookup(snapshot, arr, keys, arena, &rows, &found, NULL) == 0)
+                picked = leat_batch_copy(arena, pick_found(arena, rows, found));
+        leat_state_snapshot_unref(snapshot);
+        return picked;
+}
+
+/* Key columns of the section without repeats: the text of a key is its identity. */
+static struct leat_batch *distinct_keys(struct leat_arena *arena, const struct leat_batch *rows, uint32_t key_count)
+{
+        struct leat_batch keys = {.rows = rows->rows, .column_count = key_count, .columns = rows->columns};
+        uint32_t slots = 64, *table, *pick = leat_arena_alloc(arena, (rows->rows + 1) * sizeof *pick), n = 0;
+        struct leat_buf text = LEAT_BUF_INIT, other = LEAT_BUF_INIT;
+        while (slots < rows->rows * 2)
+                slots *= 2;
+        table = leat_arena_zalloc(arena, slots * sizeof *table);
+        for (uint32_t r = 0; r < rows->rows; r++) {
+                leat_buf_clear(&text);
+                for (uint32_t c = 0; c < key_count; c++) {
+                        leat_buf_u8(&text, leat_column_print(&rows->columns[c], r, &text) ? 1 : 0);
+                        leat_buf_u8(&text, 0);
+                }
+                uint32_t at = (uint32_t)leat_hash64(0, text.data, text.len) & (slots - 1);
+                for (; table[at] != 0; at = (at + 1) & (slots - 1)) {
+                        leat_buf_clear(&other);
+                        for (uint32_t c = 0; c < key_count; c++) {
+                                leat_buf_u8(&other, leat_column_print(&rows->columns[c], table[at] - 1, &other) ? 1 : 0);
+                                leat_buf_u8(&other, 0);
+                        }
+                        if (leat_view_eq(leat_buf_view(&text), leat_buf_view(&other)))
+                                break;
+                }
+                if (table[at] == 0) {
+                        table[at] = r + 1;
+                        pick[n++] = r;
+                }
+        }
+        leat_buf_done(&text);
+        leat_buf_done(&other);
+        return leat_batch_copy(arena, leat_batch_gather(arena, &keys, pick, n));
+}
+
+struct view_change *view_change_begin(struct view_follower *f, const struct leat_tick *tick)
+{
+        struct view_change *change = NULL;
+        for (uint32_t i = 0; i < tick->section_count; i++) {
+                const struct leat_tick_section *s = &tick->sections[i];
+                const struct leat_arr_def *def = leat_state_def(f->state, s->arr_id);
+                if (def == NULL || !is_subscribed(f, s->arr_id))
+                        continue;
+                if (change == NULL) {
+                        change = leat_calloc(1, sizeof *change);
+                        change->arena = leat_arena_new(0);
+                }
+                struct view_change_part *part = leat_arena_zalloc(change->arena, sizeof *part);
+                part->arr = s->arr_id;
+                part->section = s;
+                if (def->mode == LEAT_ARR_MAP && def->order_count == 0) {
+                        part->keys = distinct_keys(change->arena, s->rows, def->key_count);
+                        part->removed = lookup(f, s->arr_id, part->keys, change->arena);
+                }
+                part->next = change->parts;
+                change->parts = part;
+        }
+        return change;
+}
+
+/* Rows of a MULTISET section whose weight has this sign, weights made positive. */
+static struct leat_batch *signed_rows(struct leat_arena *arena, const struct leat_tick_section *s, int sign,
+                                      int64_t **ret_weights)
+{
+        uint32_t *pick = leat_arena_alloc(arena, (s->rows->rows + 1) * sizeof *pick), n = 0;
+        int64_t *weights = leat_arena_alloc(arena, (s->rows->rows + 1) * sizeof *weights);
+        for (uint32_t i = 0; i < s->rows->rows; i++) {
+                int64_t w = (s->weights == NULL ? 1 : s->weights[i]) * sign;
+                if (w <= 0)
+                        continue;
+                weights[n] = w;
+                pick[n++] = i;
+        }
+        *ret_weights = weights;
+        return leat_batch_copy(arena, leat_batch_gather(arena, s->rows, pick, n));
+}
+
+static void free_queued(struct view_queued *q)
+{
+        if (q == NULL)
+                return;
+        leat_picture_unref(q->event.snapshot);
+        leat_arena_free(q->arena);
+        free(q);
+}
+
+static void clear_queue(struct leat_view_sub *sub)
+{
+        while (sub->first != NULL) {
+                struct view_queued *next = sub->first->next;
+                free_queued(sub->first);
+                sub->first = next;
+        }
+        sub->last = NULL;
+        sub->queued = 0;
+}
+
+static void enqueue(struct leat_view_sub *sub, struct view_queued *q)
+{
+        if (sub->last == NULL)
+                sub->first = q;
+        else
+                sub->last->next = q;
+        sub->last = q;
+        sub->queued++;
+}
+
+static void give_part(struct view_follower *f, const struct leat_tick *tick, const struct view_change_part *part,
+                      struct leat_view_sub *sub)
+{
+        struct view_queued *q = leat_calloc(1, sizeof *q);
+        q->arena = leat_arena_new(0);
+        q->event.tick = tick->tick;
+        q->event.time_us = tick->time_us;
+        if (part->keys != NULL) {
+                q->event.removed = part->removed == NULL ? NULL : leat_batch_copy(q->arena, part->removed);
+                q->event.added = lookup(f, part->arr, part->keys, q->arena);
+        } else {
+                int64_t *added, *removed;
+                q->event.removed = signed_rows(q->arena, part->section, -1, &removed);
+                q->event.added = signed_rows(q->arena, part->section, 1, &added);
+                q->event.removed_weights = removed;
+                q->event.added_weights = added;
+        }
+        if (sub->queued >= (uint32_t)leat_param(LEAT_P_VIEW_SUBSCRIPTION_TICKS)) {
+                clear_queue(sub);
+                sub->overrun = true;
+        }
+        if (sub->overrun) {
+                sub->need_tick = tick->tick; /* the snapshot that it gets next must have this tick inside */
+                free_queued(q);
+                return;
+        }
+        enqueue(sub, q);
+}
+
+void view_change_end(struct view_follower *f, struct view_change *change, const struct leat_tick *tick)
+{
+        if (change == NULL)
+                return;
+        if (tick != NULL) {
+                pthread_mutex_lock(&f->views->mutex);
+                for (struct view_change_part *p = change->parts; p != NULL; p = p->next)
+                        for (struct leat_view_sub *s = f->subs; s != NULL; s = s->next)
+                                if (s->arr == p->arr)
+                                        give_part(f, tick, p, s);
+                pthread_mutex_unlock(&f->views->mutex);
+        }
+        leat_arena_free(change->arena);
+        free(change);
+}
+
+void view_subs_drop(struct view_follower *f, uint64_t view_id)
+{
+        for (struct leat_view_sub **at = &f->subs; *at != NULL;) {
+                struct leat_view_sub *s = *at;
+                if (view_id != 0 && s->view_id != view_id) {
+                        at = &s->next;
+                        continue;
+                }
+                *at = s->next;
+                s->follower = NULL;
+        }
+        pthread_cond_broadcast(&f->views->changed);
+}
+
+/* ---- the subscriber's side --------------------------------------------------------------- */
+static struct view_follower *follower_of(struct leat_views *views, const char *pipeline)
+{
+        struct view_follower *f = views->followers;
+        while (f != NULL && strcmp(f->pipeline, pipeline) != 0)
+                f = f->next;
+        return f;
+}
+
+int leat_view_subscribe(struct leat_views *views, const struct leat_object *view, struct leat_view_sub **ret_sub,
+                        struct leat_error *err)
+{
+        struct leat_picture *picture;
+        struct leat_stream_graph *graph;
+        LEAT_TRY(leat_picture_get(views, view->view->pipeline, 5 * 1000 * 1000, &picture, err));
+        int rc = leat_picture_check(picture, view->id, view->name, err);
+        leat_picture_unref(picture);
+        if (rc != 0)
+                return rc;
+        struct leat_arena *arena = leat_arena_new(0);
+        rc = leat_stream_graph_decode(arena, view->view->graph, &graph, err);
+        if (rc == 0) {
+                struct leat_view_sub *sub = leat_calloc(1, sizeof *sub);
+                sub->views = views;
+                sub->view_id = view->id;
+                sub->arr = leat_stream_arr_def(graph, 0).id;
+                sub->overrun = true; /* a snapshot first */
+                pthread_mutex_lock(&views->mutex);
+                sub->follower = follower_of(views, view->view->pipeline);
+                sub->next = sub->follower->subs;
+                sub->follower->subs = sub;
+                pthread_mutex_unlock(&views->mutex);
+                *ret_sub = sub;
+        }
+        leat_arena_free(arena);
+        return rc;
+}
+
+/* A snapshot event, if the subscriber needs one and there is a picture. The mutex is held: ticks that come later are
+ * not in the picture yet, so none is lost and none comes twice. */
+static struct view_queued *take_snapshot(struct leat_view_sub *sub)
+{
+        if (!sub->overrun || sub->follower->picture == NULL || sub->follower->picture->tick->tick < sub->need_tick)
+                return NULL;
+        struct view_queued *q = leat_calloc(1, sizeof *q);
+        sub->overrun = false;
+        q->event.snapshot = leat_picture_ref(sub->follower->picture);
+        q->event.tick = q->event.snapshot->tick->tick;
+        q->event.time_us = q->event.snapshot->tick->time_us;
+        return q;
+}
+
+int leat_view_sub_next(struct leat_view_sub *sub, int64_t timeout_us, const struct leat_view_event **ret_event,
+                       struct leat_error *err)
+{
+        int64_t end_us = leat_os_monotonic_us() + timeout_us;
+        struct timespec until = {.tv_sec = end_us / 1000000, .tv_nsec = end_us % 1000000 * 1000};
+        int rc = 0;
+        free_queued(sub->given);
+        sub->given = NULL;
+        pthread_mutex_lock(&sub->views->mutex);
+        for (;;) {
+                if (sub->canceled)
+                        rc = leat_error_set(err, LEAT_ECANCELED, "the subscription was canceled");
+                else if (sub->follower == NULL)
+                        rc = leat_error_set(err, LEAT_ENORELATION, "the view has been dropped, or its pipeline was opened anew");
+                if (rc != 0)
+                        break;
+                sub->given = take_snapshot(sub);
+                /* Ticks between the picture and the event queue: those at or below the snapshot's are inside it. */
+                while (sub->given == NULL && sub->first != NULL) {
+                        struct view_queued *q = sub->first;
+                        sub->first = q->next;
+                        if (sub->first == NULL)
+                                sub->last = NULL;
+                        sub->queued--;
+                        if (q->event.tick <= sub->seen_tick)
+                                free_queued(q);
+                        else
+                                sub->given = q;
+                }
+                if (sub->given != NULL || pthread_cond_timedwait(&sub->views->changed, &sub->views->mutex, &until) != 0)
+                        break;
+        }
+        pthread_mutex_unlock(&sub->views->mutex);
+        if (rc != 0)
+                return rc;
+        if (sub->given != NULL)
+                sub->seen_tick = sub->given->event.tick;
+        *ret_event = sub->given == NULL ? NULL : &sub->given->event;
+        return 0;
+}
+
+void leat_view_sub_cancel(struct leat_view_sub *sub)
+{
+        pthread_mutex_lock(&sub->views->mutex);
+        sub->canceled = true;
+        pthread_cond_broadcast(&sub->views->changed);
+        pthread_mutex_unlock(&sub->views->mutex);
+}
+
+void leat_view_sub_close(struct leat_view_sub *sub)
+{
+        if (sub == NULL)
+                return;
+        pthread_mutex_lock(&sub->views->mutex);
+        if (sub->follower != NULL) {
+                struct leat_view_sub **at = &sub->follower->subs;
+                while (*at != sub)
+                        at = &(*at)->next;
+                *at = sub->next;
+        }
+        clear_queue(sub);
+        pthread_mutex_unlock(&sub->views->mutex);
+        free_queued(sub->given);
+        free(sub);
+}
