@@ -37,14 +37,19 @@ static void dir_path(const struct leat_http *http, const char *path, char out[10
         snprintf(out, 1024, "%s%s", http->opts.file_dir, path);
 }
 
+static bool dir_has(const struct leat_http *http, const char *path)
+{
+        char full[1024];
+        if (!http->opts.file_dir || !path_is_plain(path))
+                return false;
+        dir_path(http, path, full);
+        return leat_os_exists(full);
+}
+
 bool leat_http_file_exists(const struct leat_http *http, const char *path)
 {
         path = index_path(path);
-        if (!http->opts.file_dir)
-                return file_find(http, path) != NULL;
-        char full[1024];
-        dir_path(http, path, full);
-        return path_is_plain(path) && leat_os_exists(full);
+        return dir_has(http, path) || file_find(http, path) != NULL;
 }
 
 static const char *type_of(const char *path)
@@ -94,7 +99,7 @@ static void dir_send(struct leat_http_req *req, const char *path)
         struct leat_buf buf = LEAT_BUF_INIT;
         struct leat_error err;
         dir_path(req->conn->http, path, full);
-        if (!path_is_plain(path) || leat_os_read_file(full, FILE_BYTES_MAX, &buf, &err) != 0) {
+        if (leat_os_read_file(full, FILE_BYTES_MAX, &buf, &err) != 0) {
                 leat_buf_done(&buf);
                 leat_http_respond_error(req, 404, NULL, "there is no file %s", path);
                 return;
@@ -112,7 +117,7 @@ void leat_http_respond_file(struct leat_http_req *req, const char *path)
 {
         const struct leat_http *http = req->conn->http;
         path = index_path(path);
-        if (http->opts.file_dir) {
+        if (dir_has(http, path)) {
                 dir_send(req, path);
                 return;
         }

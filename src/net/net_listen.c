@@ -263,11 +263,7 @@ int leat_net_connect(struct leat_loop *loop, const struct leat_addr *addr, int64
         if (fd < 0)
                 return leat_error_sys(err, errno, "cannot make a socket");
         no_delay(fd);
-        if (connect(fd, &peer.any, len) != 0 && errno != EINPROGRESS && errno != EINTR) {
-                int os_errno = errno;
-                leat_os_close(fd);
-                return leat_error_sys(err, os_errno, "cannot connect to %s:%u", addr->host, addr->port);
-        }
+        int os_errno = connect(fd, &peer.any, len) == 0 || errno == EINPROGRESS || errno == EINTR ? 0 : errno;
         struct leat_net_opts *own = leat_calloc(1, sizeof(*own));
         if (opts)
                 *own = *opts;
@@ -282,7 +278,13 @@ int leat_net_connect(struct leat_loop *loop, const struct leat_addr *addr, int64
                 conn->deadline_us = leat_loop_now_us(loop) + timeout_us;
                 leat_loop_sweep_every(loop, timeout_us);
         }
-        leat_net_conn_poll(conn);
+        if (os_errno == 0) {
+                leat_net_conn_poll(conn);
+        } else { /* refused at once; told by on_close all the same */
+                struct leat_error reason;
+                (void)leat_error_sys(&reason, os_errno, "cannot connect to %s:%u", addr->host, addr->port);
+                leat_net_conn_fail(conn, &reason);
+        }
         *ret_conn = conn;
         return 0;
 }

@@ -40,7 +40,7 @@ struct leat_http_opts {
         int route_count;
         const struct leat_http_file *files; /* what GET answers when no route fits */
         int file_count;
-        const char *file_dir;      /* serve this folder instead of `files`; NULL: do not */
+        const char *file_dir;      /* what this folder has goes before `files`; NULL: none */
         void *arg;                 /* of the handlers */
         struct leat_stats *stats;  /* may be NULL */
 };

@@ -152,8 +152,8 @@ const char *leat_net_conn_peer(const struct leat_net_conn *conn);
 void leat_net_conn_local(const struct leat_net_conn *conn, char out[72]);
 
 /* Connects; returns at once. on_open when it is there, else on_close with the
- * reason (LEAT_ETIMEOUT after @timeout_us, LEAT_EIO when refused).
- * @opts may be NULL. */
+ * reason (LEAT_ETIMEOUT after @timeout_us, LEAT_EIO when refused). Fails itself
+ * only for an address that is none and without descriptors. @opts may be NULL. */
 int leat_net_connect(struct leat_loop *loop, const struct leat_addr *addr, int64_t timeout_us,
                      const struct leat_net_ops *ops, const struct leat_net_opts *opts, void *arg,
                      struct leat_net_conn **ret_conn, struct leat_error *err) LEAT_NODISCARD;

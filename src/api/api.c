@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* leat/api: the role's loop, its addresses, start and end. */
+#include "api_int.h"
+
+#include <stdlib.h>
+
+static void health_get(struct leat_http_req *req, void *arg)
+{
+        struct leat_buf body = LEAT_BUF_INIT;
+        (void)arg;
+        leat_buf_add_str(&body, "{\"status\":\"ok\"}\n");
+        leat_http_respond(req, 200, "application/json", &body);
+}
+
+/* The page reads the dashboard's name out of its own address. */
+static void board_page_get(struct leat_http_req *req, void *arg)
+{
+        (void)arg;
+        leat_http_respond_file(req, "/dashboard.html");
+}
+
+static const struct leat_http_route ROUTES[] = {
+        {"GET", "/healthz", health_get},
+        {"GET", "/readyz", api_ready_get},
+        {"GET", "/metrics", api_metrics_get},
+        {"POST", "/api/sql", api_sql_post},
+        {"GET", "/api/flow", api_flow_get},
+        {"GET", "/api/flow/stream", api_flow_stream_get},
+        {"GET", "/api/dashboards", api_dashboards_get},
+        {"GET", "/api/dashboards/{name}", api_dashboard_get},
+        {"GET", "/api/dashboards/{name}/stream", api_board_stream_get},
+        {"GET", "/d/{name}", board_page_get},
+};
+
+int leat_api_new(int fd, const struct leat_api_options *options, struct leat_api **ret_api, struct leat_error *err)
+{
+        struct leat_api *api = leat_calloc(1, sizeof(*api));
+        api->options = *options;
+        int rc = leat_loop_new("leat-api", &api->loop, err);
+        if (rc != 0) {
+                leat_os_close(fd);
+                free(api);
+                return rc;
+        }
+        struct leat_http_opts http = {
+                .port = options->http_port,
+                .routes = ROUTES,
+                .route_count = (int)LEAT_ARRAY_LEN(ROUTES),
+                .files = API_FILES,
+                .file_count = API_FILE_COUNT,
+                .file_dir = options->console_dir,
+                .arg = api,
+                .stats = options->stats,
+        };
+        rc = leat_http_new(api->loop, fd, &http, &api->http, err);
+        if (rc != 0) {
+                leat_loop_free(api->loop);
+                free(api);
+                return rc;
+        }
+        api->asker = api_asker_new(api->loop, &options->pg);
+        api->flow = api_flow_new(api);
+        *ret_api = api;
+        return 0;
+}
+
+void leat_api_run(struct leat_api *api)
+{
+        leat_loop_run(api->loop);
+}
+
+void leat_api_stop(struct leat_api *api)
+{
+        leat_loop_stop(api->loop);
+}
+
+void leat_api_free(struct leat_api *api)
+{
+        if (!api)
+                return;
+        api->is_ending = true;
+        api_asker_free(api->asker);
+        api_flow_free(api->flow);
+        api_boards_free(api);
+        leat_http_free(api->http); /* what still waits for SQL is aborted as its connection closes */
+        leat_loop_free(api->loop);
+        free(api);
+}
+
+struct leat_loop *leat_api_loop(struct leat_api *api)
+{
+        return api->loop;
+}
