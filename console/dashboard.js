@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 import { age, cell, listen } from '/live.js';
 
 const name = decodeURIComponent(location.pathname.slice(3));

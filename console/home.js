@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 import { age, cell, listen } from '/live.js';
 
 const table = document.querySelector('#flow');

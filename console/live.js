@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The connection to the server's event streams and the chip that shows its state.
 export function listen(url, handlers, chip) {
   const source = new EventSource(url);

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # tools/embed.py OUT.c DEPFILE SYMBOL PREFIX=FOLDER...: writes the files of the folders as tables for
-# leat/http.h, <SYMBOL>S[] and <SYMBOL>_COUNT, each file also compressed when that makes it smaller. The same files
+# leat/http.h, <SYMBOL>s[] and <SYMBOL>_count, each file also compressed when that makes it smaller. The same files
 # give the same bytes.
 # The depfile names the folders, too, so that a new file is seen. A folder that does not exist is left out.
 import gzip
@@ -58,9 +58,9 @@ for mapping in sys.argv[4:]:
 
 with open(out, 'w') as target:
     target.write('/* SPDX-License-Identifier: Apache-2.0 */\n/* Made by tools/embed.py. */\n#include "leat/http.h"\n\n')
-    target.write(f'extern const struct leat_http_file {symbol}S[];\nextern const int {symbol}_COUNT;\n\n')
+    target.write(f'extern const struct leat_http_file {symbol}s[];\nextern const int {symbol}_count;\n\n')
     target.writelines(arrays)
-    target.write(f'\nconst struct leat_http_file {symbol}S[] = {{\n' + ''.join(entries) + '        {0},\n};\n')
-    target.write(f'const int {symbol}_COUNT = {len(entries)};\n')
+    target.write(f'\nconst struct leat_http_file {symbol}s[] = {{\n' + ''.join(entries) + '        {0},\n};\n')
+    target.write(f'const int {symbol}_count = {len(entries)};\n')
 with open(depfile, 'w') as target:
     target.write(out.replace(' ', '\\ ') + ': ' + ' '.join(d.replace(' ', '\\ ') for d in depends) + '\n')

@@ -21,14 +21,14 @@ static void board_page_get(struct leat_http_req *req, void *arg)
 
 static const struct leat_http_route ROUTES[] = {
         {"GET", "/healthz", health_get},
-        {"GET", "/readyz", api_ready_get},
-        {"GET", "/metrics", api_metrics_get},
-        {"POST", "/api/sql", api_sql_post},
-        {"GET", "/api/flow", api_flow_get},
-        {"GET", "/api/flow/stream", api_flow_stream_get},
-        {"GET", "/api/dashboards", api_dashboards_get},
-        {"GET", "/api/dashboards/{name}", api_dashboard_get},
-        {"GET", "/api/dashboards/{name}/stream", api_board_stream_get},
+        {"GET", "/readyz", leat_api_ready_get},
+        {"GET", "/metrics", leat_api_metrics_get},
+        {"POST", "/api/sql", leat_api_sql_post},
+        {"GET", "/api/flow", leat_api_flow_get},
+        {"GET", "/api/flow/stream", leat_api_flow_stream_get},
+        {"GET", "/api/dashboards", leat_api_dashboards_get},
+        {"GET", "/api/dashboards/{name}", leat_api_dashboard_get},
+        {"GET", "/api/dashboards/{name}/stream", leat_api_board_stream_get},
         {"GET", "/d/{name}", board_page_get},
 };
 
@@ -46,8 +46,8 @@ int leat_api_new(int fd, const struct leat_api_options *options, struct leat_api
                 .port = options->http_port,
                 .routes = ROUTES,
                 .route_count = (int)LEAT_ARRAY_LEN(ROUTES),
-                .files = API_FILES,
-                .file_count = API_FILE_COUNT,
+                .files = leat_api_files,
+                .file_count = leat_api_file_count,
                 .file_dir = options->console_dir,
                 .arg = api,
                 .stats = options->stats,
@@ -58,8 +58,8 @@ int leat_api_new(int fd, const struct leat_api_options *options, struct leat_api
                 free(api);
                 return rc;
         }
-        api->asker = api_asker_new(api->loop, &options->pg);
-        api->flow = api_flow_new(api);
+        api->asker = leat_api_asker_new(api->loop, &options->pg);
+        api->flow = leat_api_flow_new(api);
         *ret_api = api;
         return 0;
 }
@@ -79,9 +79,9 @@ void leat_api_free(struct leat_api *api)
         if (!api)
                 return;
         api->is_ending = true;
-        api_asker_free(api->asker);
-        api_flow_free(api->flow);
-        api_boards_free(api);
+        leat_api_asker_free(api->asker);
+        leat_api_flow_free(api->flow);
+        leat_api_boards_free(api);
         leat_http_free(api->http); /* what still waits for SQL is aborted as its connection closes */
         leat_loop_free(api->loop);
         free(api);

@@ -37,7 +37,7 @@ struct api_asker {
         struct api_rows rows;
 };
 
-int api_rows_column(const struct api_rows *rows, const char *name)
+int leat_api_rows_column(const struct api_rows *rows, const char *name)
 {
         for (int i = 0; i < rows->column_count; i++) {
                 if (strcmp(rows->columns[i], name) == 0)
@@ -46,7 +46,7 @@ int api_rows_column(const struct api_rows *rows, const char *name)
         return -1;
 }
 
-struct leat_view api_rows_at(const struct api_rows *rows, int row, int column)
+struct leat_view leat_api_rows_at(const struct api_rows *rows, int row, int column)
 {
         return column >= 0 && column < rows->column_count ? rows->rows[row][column] : leat_view_of(NULL, 0);
 }
@@ -66,7 +66,7 @@ static void ask_next(struct api_asker *asker)
                 asker->has_error = false;
                 asker->is_asked = true;
                 asker->is_ready = false;
-                api_pg_query(asker->pg, asker->first->sql);
+                leat_api_pg_query(asker->pg, asker->first->sql);
                 leat_timer_stop(asker->idle);
         } else if (!asker->first) {
                 leat_timer_start(asker->idle, IDLE_US, 0);
@@ -163,14 +163,14 @@ static const struct api_pg_ops OPS = {
 static void idle_cb(void *arg)
 {
         struct api_asker *asker = arg;
-        api_pg_close(asker->pg);
+        leat_api_pg_close(asker->pg);
         asker->pg = NULL;
         asker->is_ready = false;
 }
 
 /* ---- calls ---- */
 
-struct api_asker *api_asker_new(struct leat_loop *loop, const struct leat_addr *addr)
+struct api_asker *leat_api_asker_new(struct leat_loop *loop, const struct leat_addr *addr)
 {
         struct api_asker *asker = leat_calloc(1, sizeof(*asker));
         asker->loop = loop;
@@ -188,13 +188,13 @@ static void error_set(struct api_pg_error *error, const char *sqlstate, const ch
         snprintf(error->message, sizeof(error->message), "%s", message);
 }
 
-void api_asker_free(struct api_asker *asker)
+void leat_api_asker_free(struct api_asker *asker)
 {
         struct api_pg_error error;
         if (!asker)
                 return;
         asker->is_ending = true;
-        api_pg_close(asker->pg);
+        leat_api_pg_close(asker->pg);
         error_set(&error, "57P01", "the server is stopping");
         while (asker->first)
                 question_answer(question_take(asker), NULL, &error);
@@ -203,7 +203,7 @@ void api_asker_free(struct api_asker *asker)
         free(asker);
 }
 
-void api_ask(struct api_asker *asker, const char *sql, api_answer_fn *fn, void *arg)
+void leat_api_ask(struct api_asker *asker, const char *sql, api_answer_fn *fn, void *arg)
 {
         if (asker->waiting >= WAITING_MAX || asker->is_ending) {
                 struct api_pg_error error;
@@ -220,6 +220,6 @@ void api_ask(struct api_asker *asker, const char *sql, api_answer_fn *fn, void *
         asker->waiting++;
         leat_timer_stop(asker->idle);
         if (!asker->pg)
-                asker->pg = api_pg_open(asker->loop, &asker->addr, &OPS, asker);
+                asker->pg = leat_api_pg_open(asker->loop, &asker->addr, &OPS, asker);
         ask_next(asker);
 }

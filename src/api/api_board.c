@@ -68,7 +68,7 @@ static void board_free(struct api_board *board)
         while (*at != board)
                 at = &(*at)->next;
         *at = board->next;
-        api_pg_close(board->pg);
+        leat_api_pg_close(board->pg);
         leat_http_hub_free(board->hub);
         leat_timer_free(board->retry);
         leat_timer_free(board->leave);
@@ -119,18 +119,20 @@ static void waiters_refuse(struct api_board *board, const struct api_pg_error *e
                 struct waiter *next = waiter->next;
                 if (waiter->req) {
                         struct leat_buf body = LEAT_BUF_INIT;
-                        bool is_unknown = strncmp(error->sqlstate, "42P01", 5) == 0 || strncmp(error->sqlstate, "42704", 5) == 0;
+                        bool is_unknown =
+                                strncmp(error->sqlstate, "42P01", 5) == 0 || strncmp(error->sqlstate, "42704", 5) == 0;
                         leat_buf_add_str(&body, "{\"error\":");
-                        api_error_json(&body, error);
+                        leat_api_error_json(&body, error);
                         leat_buf_add_str(&body, "}\n");
-                        leat_http_respond(waiter->req, is_unknown ? 404 : api_error_status(error), "application/json", &body);
+                        leat_http_respond(waiter->req, is_unknown ? 404 : leat_api_error_status(error),
+                                          "application/json", &body);
                 }
                 free(waiter);
                 waiter = next;
         }
 }
 
-void api_boards_free(struct leat_api *api)
+void leat_api_boards_free(struct leat_api *api)
 {
         static const struct api_pg_error STOPPING = {.sqlstate = "57P01", .message = "the server is stopping"};
         while (api->boards) {
@@ -158,7 +160,7 @@ static void status_send(struct api_board *board, const struct api_pg_error *erro
         struct leat_buf buf = LEAT_BUF_INIT;
         leat_buf_printf(&buf, "{\"connected\":%s", error ? "false,\"error\":" : "true");
         if (error)
-                api_error_json(&buf, error);
+                leat_api_error_json(&buf, error);
         leat_buf_u8(&buf, '}');
         leat_http_hub_send(board->hub, LEAT_HTTP_NOTE, STATUS_KEY, board->tick, "status", leat_buf_view(&buf));
         leat_buf_done(&buf);
@@ -203,7 +205,7 @@ static void renew_if_heavy(struct api_board *board)
                 return;
         if (leat_loop_now_us(board->api->loop) - board->live_us < RENEW_US)
                 return;
-        api_pg_close(board->pg);
+        leat_api_pg_close(board->pg);
         board->pg = NULL;
         board->is_live = false;
         leat_timer_start(board->retry, 0, 0);
@@ -214,8 +216,8 @@ static void on_copy(void *arg, struct leat_view line)
         struct api_board *board = arg;
         struct leat_view fields[FIELDS];
         int64_t panel;
-        if (api_copy_split(line, &board->scratch, fields, FIELDS) != FIELDS || !read_int(fields[0], &board->tick) ||
-            !read_int(fields[1], &panel) || panel < 0 || panel > 10000) {
+        if (leat_api_copy_split(line, &board->scratch, fields, FIELDS) != FIELDS ||
+            !read_int(fields[0], &board->tick) || !read_int(fields[1], &panel) || panel < 0 || panel > 10000) {
                 leat_diag(LEAT_DIAG_WARN, "api", "a subscription brought a line that cannot be read", "line=\"%.*s\"",
                           (int)LEAT_MIN(line.len, (size_t)200), (const char *)line.data);
                 return;
@@ -240,7 +242,7 @@ static void on_ready(void *arg)
 {
         struct api_board *board = arg;
         if (!board->is_live)
-                api_pg_query(board->pg, board->sql);
+                leat_api_pg_query(board->pg, board->sql);
 }
 
 static void on_copy_begin(void *arg)
@@ -258,7 +260,7 @@ static void on_copy_begin(void *arg)
 /* The subscription has ended or never begun: try again, as long as somebody looks. */
 static void board_lost(struct api_board *board, const struct api_pg_error *error)
 {
-        api_pg_close(board->pg);
+        leat_api_pg_close(board->pg);
         board->pg = NULL;
         board->is_live = false;
         status_send(board, error);
@@ -302,7 +304,7 @@ static const struct api_pg_ops OPS = {.on_ready = on_ready,
 
 static void board_open(struct api_board *board)
 {
-        board->pg = api_pg_open(board->api->loop, &board->api->options.pg, &OPS, board);
+        board->pg = leat_api_pg_open(board->api->loop, &board->api->options.pg, &OPS, board);
 }
 
 static void retry_cb(void *arg)
@@ -332,7 +334,8 @@ static bool sql_write(struct leat_http_req *req, struct leat_buf *out)
         int count = 0;
         for (int i = 0; leat_http_req_query_at(req, i, &name, &value); i++) {
                 if (!is_plain_name(name) || strlen(value) > VALUE_BYTES_MAX || count == VARIABLES_MAX) {
-                        leat_http_respond_error(req, 400, "variables are name=value, at most 16, values of at most 256 bytes",
+                        leat_http_respond_error(req, 400,
+                                                "variables are name=value, at most 16, values of at most 256 bytes",
                                                 "\"%s\" is no variable", name);
                         return false;
                 }
@@ -351,7 +354,7 @@ static bool sql_write(struct leat_http_req *req, struct leat_buf *out)
                 if (i > 0 && strcmp(names[i], names[i - 1]) == 0)
                         continue;
                 leat_buf_printf(out, "%s%s = ", i > 0 ? ", " : " WITH (", names[i]);
-                api_sql_literal(out, leat_http_req_query(req, names[i]));
+                leat_api_sql_literal(out, leat_http_req_query(req, names[i]));
         }
         leat_buf_add_str(out, count > 0 ? ")) TO STDOUT" : ") TO STDOUT");
         return true;
@@ -382,7 +385,7 @@ static struct api_board *board_new(struct leat_api *api, const char *sql)
         return board;
 }
 
-void api_board_stream_get(struct leat_http_req *req, void *arg)
+void leat_api_board_stream_get(struct leat_http_req *req, void *arg)
 {
         struct leat_api *api = arg;
         struct leat_buf sql = LEAT_BUF_INIT;

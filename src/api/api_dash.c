@@ -51,15 +51,15 @@ static void answer_error(struct dash_call *call, const struct api_pg_error *erro
 {
         struct leat_buf body = LEAT_BUF_INIT;
         leat_buf_add_str(&body, "{\"error\":");
-        api_error_json(&body, error);
+        leat_api_error_json(&body, error);
         leat_buf_add_str(&body, "}\n");
-        leat_http_respond(call->req, api_error_status(error), "application/json", &body);
+        leat_http_respond(call->req, leat_api_error_status(error), "application/json", &body);
         call_free(call);
 }
 
 static json_t *cell_json(const struct api_rows *rows, int row, int column)
 {
-        struct leat_view text = api_rows_at(rows, row, column);
+        struct leat_view text = leat_api_rows_at(rows, row, column);
         json_t *value = text.data ? json_stringn((const char *)text.data, text.len) : json_null();
         return value ? value : json_null();
 }
@@ -69,8 +69,8 @@ static void answer_list(struct dash_call *call, const struct api_rows *rows)
         json_t *list = json_array();
         for (int row = 0; row < rows->row_count; row++) {
                 json_t *item = json_object();
-                json_object_set_new(item, "name", cell_json(rows, row, api_rows_column(rows, "name")));
-                json_object_set_new(item, "title", cell_json(rows, row, api_rows_column(rows, "title")));
+                json_object_set_new(item, "name", cell_json(rows, row, leat_api_rows_column(rows, "name")));
+                json_object_set_new(item, "title", cell_json(rows, row, leat_api_rows_column(rows, "title")));
                 json_array_append_new(list, item);
         }
         json_t *root = json_object();
@@ -109,7 +109,7 @@ static void choices_ask(struct dash_call *call)
         for (; call->variable < json_array_size(variables); call->variable++) {
                 const char *sql = json_string_value(json_object_get(json_array_get(variables, call->variable), "sql"));
                 if (sql && sql[0] != '\0') {
-                        api_ask(call->api->asker, sql, choices_answer, call);
+                        leat_api_ask(call->api->asker, sql, choices_answer, call);
                         return;
                 }
         }
@@ -118,15 +118,15 @@ static void choices_ask(struct dash_call *call)
 
 static void answer_one(struct dash_call *call, const struct api_rows *rows)
 {
-        int name = api_rows_column(rows, "name"), definition = api_rows_column(rows, "definition");
+        int name = leat_api_rows_column(rows, "name"), definition = leat_api_rows_column(rows, "definition");
         for (int row = 0; row < rows->row_count; row++) {
-                if (!leat_view_eq_str(api_rows_at(rows, row, name), call->name))
+                if (!leat_view_eq_str(leat_api_rows_at(rows, row, name), call->name))
                         continue;
-                struct leat_view text = api_rows_at(rows, row, definition);
+                struct leat_view text = leat_api_rows_at(rows, row, definition);
                 call->definition = text.data ? json_loadb((const char *)text.data, text.len, 0, NULL) : NULL;
                 if (!json_is_object(call->definition)) {
-                        leat_http_respond_error(call->req, 502, NULL, "the query role gives no definition of dashboard \"%s\"",
-                                                call->name);
+                        leat_http_respond_error(call->req, 502, NULL,
+                                                "the query role gives no definition of dashboard \"%s\"", call->name);
                         call_free(call);
                         return;
                 }
@@ -134,8 +134,8 @@ static void answer_one(struct dash_call *call, const struct api_rows *rows)
                 choices_ask(call);
                 return;
         }
-        leat_http_respond_error(call->req, 404, "SHOW DASHBOARDS lists those that exist", "there is no dashboard \"%s\"",
-                                call->name);
+        leat_http_respond_error(call->req, 404, "SHOW DASHBOARDS lists those that exist",
+                                "there is no dashboard \"%s\"", call->name);
         call_free(call);
 }
 
@@ -159,15 +159,15 @@ static void call_start(struct leat_http_req *req, struct leat_api *api, const ch
         call->req = req;
         call->name = name ? leat_strdup(name) : NULL;
         leat_http_req_on_abort(req, call_abort, call);
-        api_ask(api->asker, "SHOW DASHBOARDS", show_answer, call);
+        leat_api_ask(api->asker, "SHOW DASHBOARDS", show_answer, call);
 }
 
-void api_dashboards_get(struct leat_http_req *req, void *arg)
+void leat_api_dashboards_get(struct leat_http_req *req, void *arg)
 {
         call_start(req, arg, NULL);
 }
 
-void api_dashboard_get(struct leat_http_req *req, void *arg)
+void leat_api_dashboard_get(struct leat_http_req *req, void *arg)
 {
         call_start(req, arg, leat_http_req_param(req, "name"));
 }

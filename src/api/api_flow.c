@@ -33,7 +33,7 @@ struct api_flow {
 static json_t *cell_json(const struct api_rows *rows, int row, int column)
 {
         struct leat_buf buf = LEAT_BUF_INIT;
-        api_value_json(&buf, rows->types[column], rows->rows[row][column]);
+        leat_api_value_json(&buf, rows->types[column], rows->rows[row][column]);
         json_t *value = json_loadb((const char *)buf.data, buf.len, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
         leat_buf_done(&buf);
         return value ? value : json_null();
@@ -68,13 +68,14 @@ static json_t *inputs_json(struct leat_view text)
 
 static json_t *nodes_json(const struct api_rows *rows)
 {
-        int kind = api_rows_column(rows, "kind"), name = api_rows_column(rows, "name");
+        int kind = leat_api_rows_column(rows, "kind"), name = leat_api_rows_column(rows, "name");
         json_t *nodes = json_array();
         for (int row = 0; row < rows->row_count; row++) {
                 json_t *node = json_object();
-                struct leat_view k = api_rows_at(rows, row, kind), n = api_rows_at(rows, row, name);
-                json_object_set_new(node, "id", json_sprintf("%.*s/%.*s", (int)k.len, k.data ? (const char *)k.data : "",
-                                                             (int)n.len, n.data ? (const char *)n.data : ""));
+                struct leat_view k = leat_api_rows_at(rows, row, kind), n = leat_api_rows_at(rows, row, name);
+                json_object_set_new(node, "id",
+                                    json_sprintf("%.*s/%.*s", (int)k.len, k.data ? (const char *)k.data : "",
+                                                 (int)n.len, n.data ? (const char *)n.data : ""));
                 for (int i = 0; i < rows->column_count; i++) {
                         if (strcmp(rows->columns[i], "inputs") == 0)
                                 json_object_set_new(node, "inputs", inputs_json(rows->rows[row][i]));
@@ -93,13 +94,15 @@ static const char *input_id(json_t *nodes, json_t *self, const char *input)
         const char *found = NULL;
         size_t i;
         json_t *node;
-        json_array_foreach(nodes, i, node) {
+        json_array_foreach(nodes, i, node)
+        {
                 const char *id = json_string_value(json_object_get(node, "id"));
                 const char *name = json_string_value(json_object_get(node, "name"));
                 const char *kind = json_string_value(json_object_get(node, "kind"));
                 if (id && strcmp(id, input) == 0)
                         return id;
-                if (!found && node != self && name && strcmp(name, input) == 0 && kind && strcmp(kind, "dashboard") != 0)
+                if (!found && node != self && name && strcmp(name, input) == 0 && kind &&
+                    strcmp(kind, "dashboard") != 0)
                         found = id;
         }
         return found;
@@ -109,9 +112,12 @@ static json_t *edges_json(json_t *nodes)
 {
         json_t *edges = json_array(), *node, *input;
         size_t i, k;
-        json_array_foreach(nodes, i, node) {
-                json_array_foreach(json_object_get(node, "inputs"), k, input) {
-                        const char *from = json_is_string(input) ? input_id(nodes, node, json_string_value(input)) : NULL;
+        json_array_foreach(nodes, i, node)
+        {
+                json_array_foreach(json_object_get(node, "inputs"), k, input)
+                {
+                        const char *from =
+                                json_is_string(input) ? input_id(nodes, node, json_string_value(input)) : NULL;
                         if (from)
                                 json_array_append_new(edges, json_pack("{s:s, s:s?}", "from", from, "to",
                                                                        json_string_value(json_object_get(node, "id"))));
@@ -146,9 +152,9 @@ static void call_answer(void *arg, const struct api_rows *rows, const struct api
         struct leat_buf body = LEAT_BUF_INIT;
         if (call->req && error) {
                 leat_buf_add_str(&body, "{\"error\":");
-                api_error_json(&body, error);
+                leat_api_error_json(&body, error);
                 leat_buf_add_str(&body, "}\n");
-                leat_http_respond(call->req, api_error_status(error), "application/json", &body);
+                leat_http_respond(call->req, leat_api_error_status(error), "application/json", &body);
         } else if (call->req) {
                 flow_json(rows, &body);
                 leat_http_respond(call->req, 200, "application/json", &body);
@@ -161,13 +167,13 @@ static void call_abort(void *arg)
         ((struct flow_call *)arg)->req = NULL;
 }
 
-void api_flow_get(struct leat_http_req *req, void *arg)
+void leat_api_flow_get(struct leat_http_req *req, void *arg)
 {
         struct leat_api *api = arg;
         struct flow_call *call = leat_calloc(1, sizeof(*call));
         call->req = req;
         leat_http_req_on_abort(req, call_abort, call);
-        api_ask(api->asker, "SHOW FLOW", call_answer, call);
+        leat_api_ask(api->asker, "SHOW FLOW", call_answer, call);
 }
 
 /* ---- the stream ---- */
@@ -181,7 +187,7 @@ static void stream_answer(void *arg, const struct api_rows *rows, const struct a
                 return;
         if (error) {
                 leat_buf_add_str(&buf, "{\"connected\":false,\"error\":");
-                api_error_json(&buf, error);
+                leat_api_error_json(&buf, error);
                 leat_buf_u8(&buf, '}');
         } else {
                 flow_json(rows, &buf);
@@ -208,7 +214,7 @@ static void poll_cb(void *arg)
         if (flow->is_asking)
                 return; /* a slow answer is not asked for twice */
         flow->is_asking = true;
-        api_ask(flow->api->asker, "SHOW FLOW", stream_answer, flow);
+        leat_api_ask(flow->api->asker, "SHOW FLOW", stream_answer, flow);
 }
 
 static void on_viewers(void *arg, int viewers)
@@ -223,12 +229,12 @@ static void on_viewers(void *arg, int viewers)
         }
 }
 
-void api_flow_stream_get(struct leat_http_req *req, void *arg)
+void leat_api_flow_stream_get(struct leat_http_req *req, void *arg)
 {
         leat_http_hub_join(((struct leat_api *)arg)->flow->hub, req);
 }
 
-struct api_flow *api_flow_new(struct leat_api *api)
+struct api_flow *leat_api_flow_new(struct leat_api *api)
 {
         struct api_flow *flow = leat_calloc(1, sizeof(*flow));
         flow->api = api;
@@ -237,7 +243,7 @@ struct api_flow *api_flow_new(struct leat_api *api)
         return flow;
 }
 
-void api_flow_free(struct api_flow *flow)
+void leat_api_flow_free(struct api_flow *flow)
 {
         if (!flow)
                 return;

@@ -47,25 +47,26 @@ struct api_pg_ops {
 };
 
 /* Connects as user and database "leat". Never NULL. */
-struct api_pg *api_pg_open(struct leat_loop *loop, const struct leat_addr *addr, const struct api_pg_ops *ops, void *arg);
+struct api_pg *leat_api_pg_open(struct leat_loop *loop, const struct leat_addr *addr, const struct api_pg_ops *ops,
+                                void *arg);
 /* Sends a query (one or more statements); only when it is ready. */
-void api_pg_query(struct api_pg *pg, const char *sql);
+void leat_api_pg_query(struct api_pg *pg, const char *sql);
 /* Asks the server to stop the query that runs. */
-void api_pg_cancel(struct api_pg *pg);
+void leat_api_pg_cancel(struct api_pg *pg);
 /* Says goodbye. NULL is allowed. */
-void api_pg_close(struct api_pg *pg);
+void leat_api_pg_close(struct api_pg *pg);
 
 /* ---- api_value.c: values of PostgreSQL as JSON ---- */
-const char *api_type_name(uint32_t type, char scratch[24]);
-void api_value_json(struct leat_buf *out, uint32_t type, struct leat_view value);
+const char *leat_api_type_name(uint32_t type, char scratch[24]);
+void leat_api_value_json(struct leat_buf *out, uint32_t type, struct leat_view value);
 /* {"message":…,"sqlstate":…,"position":…,"hint":…,"detail":…} */
-void api_error_json(struct leat_buf *out, const struct api_pg_error *error);
-int api_error_status(const struct api_pg_error *error);
+void leat_api_error_json(struct leat_buf *out, const struct api_pg_error *error);
+int leat_api_error_status(const struct api_pg_error *error);
 /* Appends @text as a literal in quotes, or as an identifier in double quotes. */
-void api_sql_literal(struct leat_buf *out, const char *text);
+void leat_api_sql_literal(struct leat_buf *out, const char *text);
 /* Splits one line of COPY's text format into at most @max fields, decoded in
  * @scratch; NULL data: NULL. Returns how many; -1 when there are more. */
-int api_copy_split(struct leat_view line, struct leat_buf *scratch, struct leat_view *fields, int max);
+int leat_api_copy_split(struct leat_view line, struct leat_buf *scratch, struct leat_view *fields, int max);
 
 /* ---- api_ask.c: small questions of our own, one after the other on one connection ---- */
 struct api_rows {
@@ -80,14 +81,14 @@ struct api_rows {
 /* Exactly one of @rows and @error is not NULL; both live during the call. */
 typedef void api_answer_fn(void *arg, const struct api_rows *rows, const struct api_pg_error *error);
 struct api_asker;
-struct api_asker *api_asker_new(struct leat_loop *loop, const struct leat_addr *addr);
+struct api_asker *leat_api_asker_new(struct leat_loop *loop, const struct leat_addr *addr);
 /* Questions that wait are answered with an error. */
-void api_asker_free(struct api_asker *asker);
-void api_ask(struct api_asker *asker, const char *sql, api_answer_fn *fn, void *arg);
+void leat_api_asker_free(struct api_asker *asker);
+void leat_api_ask(struct api_asker *asker, const char *sql, api_answer_fn *fn, void *arg);
 /* -1 when there is none. */
-int api_rows_column(const struct api_rows *rows, const char *name);
+int leat_api_rows_column(const struct api_rows *rows, const char *name);
 /* NULL data when the value is NULL or the column -1. */
-struct leat_view api_rows_at(const struct api_rows *rows, int row, int column);
+struct leat_view leat_api_rows_at(const struct api_rows *rows, int row, int column);
 
 /* ---- the role ---- */
 struct leat_api {
@@ -101,20 +102,20 @@ struct leat_api {
         bool is_ending;
 };
 
-void api_sql_post(struct leat_http_req *req, void *arg);
-void api_ready_get(struct leat_http_req *req, void *arg);
-void api_metrics_get(struct leat_http_req *req, void *arg);
-void api_flow_get(struct leat_http_req *req, void *arg);
-void api_flow_stream_get(struct leat_http_req *req, void *arg);
-void api_dashboards_get(struct leat_http_req *req, void *arg);
-void api_dashboard_get(struct leat_http_req *req, void *arg);
-void api_board_stream_get(struct leat_http_req *req, void *arg);
-struct api_flow *api_flow_new(struct leat_api *api);
-void api_flow_free(struct api_flow *flow);
-void api_boards_free(struct leat_api *api);
+void leat_api_sql_post(struct leat_http_req *req, void *arg);
+void leat_api_ready_get(struct leat_http_req *req, void *arg);
+void leat_api_metrics_get(struct leat_http_req *req, void *arg);
+void leat_api_flow_get(struct leat_http_req *req, void *arg);
+void leat_api_flow_stream_get(struct leat_http_req *req, void *arg);
+void leat_api_dashboards_get(struct leat_http_req *req, void *arg);
+void leat_api_dashboard_get(struct leat_http_req *req, void *arg);
+void leat_api_board_stream_get(struct leat_http_req *req, void *arg);
+struct api_flow *leat_api_flow_new(struct leat_api *api);
+void leat_api_flow_free(struct api_flow *flow);
+void leat_api_boards_free(struct leat_api *api);
 
 /* console/ as a table; made by tools/embed.py. */
-extern const struct leat_http_file API_FILES[];
-extern const int API_FILE_COUNT;
+extern const struct leat_http_file leat_api_files[];
+extern const int leat_api_file_count;
 
 #endif

@@ -61,7 +61,8 @@ static void process_read(struct stats_file *file)
         snprintf(path, sizeof(path), "/proc/%d/stat", (int)file->pid);
         if (leat_os_read_file(path, 4096, &buf, NULL) == 0) {
                 const char *name_end = strrchr(leat_buf_cstr(&buf), ')'); /* the name may have spaces */
-                if (name_end && sscanf(name_end + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system) == 2)
+                if (name_end &&
+                    sscanf(name_end + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system) == 2)
                         file->cpu_s = (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
         }
         leat_buf_done(&buf);
@@ -115,7 +116,8 @@ static void samples_write(struct leat_buf *out, struct collection *all)
                 if (i == 0 || sample[-1].metric != sample->metric)
                         head_write(out, info->name, info->help, info->kind == LEAT_COUNTER ? "counter" : "gauge");
                 leat_buf_printf(out, "%s{role=\"%s\"%s%s} %llu\n", info->name, all->files[sample->file].role,
-                                sample->labels[0] != '\0' ? "," : "", sample->labels, (unsigned long long)sample->value);
+                                sample->labels[0] != '\0' ? "," : "", sample->labels,
+                                (unsigned long long)sample->value);
         }
 }
 
@@ -142,7 +144,7 @@ static void processes_write(struct leat_buf *out, const struct collection *all)
         }
 }
 
-void api_metrics_get(struct leat_http_req *req, void *arg)
+void leat_api_metrics_get(struct leat_http_req *req, void *arg)
 {
         struct leat_api *api = arg;
         struct leat_error err;

@@ -175,7 +175,8 @@ static bool read_notice(struct api_pg *pg, struct leat_cursor *cur)
 
 static void refuse_copy_in(struct api_pg *pg)
 {
-        static const char FAIL[] = "f\0\0\0\x23" "COPY FROM is not possible here"; /* its NUL counts */
+        static const char FAIL[] = "f\0\0\0\x23"
+                                   "COPY FROM is not possible here"; /* its NUL counts */
         _Static_assert(sizeof(FAIL) == 36, "length in the message");
         leat_net_conn_write_block(pg->conn, NULL, leat_view_of(FAIL, sizeof(FAIL)));
 }
@@ -285,7 +286,8 @@ static void gone_at_once(void *arg)
         pg_gone(NULL, pg, &reason);
 }
 
-struct api_pg *api_pg_open(struct leat_loop *loop, const struct leat_addr *addr, const struct api_pg_ops *ops, void *arg)
+struct api_pg *leat_api_pg_open(struct leat_loop *loop, const struct leat_addr *addr, const struct api_pg_ops *ops,
+                                void *arg)
 {
         struct api_pg *pg = leat_calloc(1, sizeof(*pg));
         struct leat_net_opts opts = {.read_max = MESSAGE_BYTES_MAX + 1};
@@ -303,7 +305,7 @@ struct api_pg *api_pg_open(struct leat_loop *loop, const struct leat_addr *addr,
         return pg;
 }
 
-void api_pg_query(struct api_pg *pg, const char *sql)
+void leat_api_pg_query(struct api_pg *pg, const char *sql)
 {
         LEAT_ASSERT(pg->is_ready);
         size_t len = strlen(sql) + 1;
@@ -315,7 +317,7 @@ void api_pg_query(struct api_pg *pg, const char *sql)
         leat_net_conn_write_buf(pg->conn, &buf);
 }
 
-void api_pg_close(struct api_pg *pg)
+void leat_api_pg_close(struct api_pg *pg)
 {
         static const char BYE[] = {'X', 0, 0, 0, 4};
         if (!pg || pg->is_closed)
@@ -359,9 +361,10 @@ static void cancel_gone(struct leat_net_conn *conn, void *user, const struct lea
         free(user);
 }
 
-void api_pg_cancel(struct api_pg *pg)
+void leat_api_pg_cancel(struct api_pg *pg)
 {
-        static const struct leat_net_ops OPS = {.on_open = cancel_open, .on_data = cancel_data, .on_close = cancel_gone};
+        static const struct leat_net_ops OPS = {
+                .on_open = cancel_open, .on_data = cancel_data, .on_close = cancel_gone};
         struct cancel *cancel = leat_malloc(sizeof(*cancel));
         struct leat_net_conn *conn;
         *cancel = (struct cancel){.pid = pg->pid, .secret = pg->secret};

@@ -52,7 +52,7 @@ static void probe_step(struct probe *probe)
                 probe_answer(probe);
         if (probe->req)
                 return;
-        api_pg_close(probe->pg);
+        leat_api_pg_close(probe->pg);
         probe->pg = NULL;
         if (probe->kafka) {
                 leat_net_conn_close(probe->kafka); /* comes back in kafka_gone */
@@ -68,7 +68,7 @@ static void pg_ready(void *arg)
 {
         struct probe *probe = arg;
         probe->pg_done = probe->pg_ok = true;
-        api_pg_close(probe->pg);
+        leat_api_pg_close(probe->pg);
         probe->pg = NULL;
         probe_step(probe);
 }
@@ -143,7 +143,7 @@ static void on_abort(void *arg)
         probe_step(probe);
 }
 
-void api_ready_get(struct leat_http_req *req, void *arg)
+void leat_api_ready_get(struct leat_http_req *req, void *arg)
 {
         struct leat_api *api = arg;
         struct leat_error err;
@@ -153,8 +153,9 @@ void api_ready_get(struct leat_http_req *req, void *arg)
         leat_http_req_on_abort(req, on_abort, probe);
         probe->timer = leat_timer_new(api->loop, on_time, probe);
         leat_timer_start(probe->timer, PROBE_US, 0);
-        probe->pg = api_pg_open(api->loop, &api->options.pg, &PG_OPS, probe);
-        if (leat_net_connect(api->loop, &api->options.kafka, PROBE_US, &KAFKA_OPS, NULL, probe, &probe->kafka, &err) != 0) {
+        probe->pg = leat_api_pg_open(api->loop, &api->options.pg, &PG_OPS, probe);
+        if (leat_net_connect(api->loop, &api->options.kafka, PROBE_US, &KAFKA_OPS, NULL, probe, &probe->kafka, &err) !=
+            0) {
                 probe->kafka_done = true;
                 snprintf(probe->kafka_text, sizeof(probe->kafka_text), "%s", err.message);
         }

@@ -47,7 +47,7 @@ struct sql_call {
 
 static void call_free(struct sql_call *call)
 {
-        api_pg_close(call->pg);
+        leat_api_pg_close(call->pg);
         call->api->sql_calls--;
         free(call->sql);
         free(call->types);
@@ -69,11 +69,11 @@ static void answer_error(struct sql_call *call)
 {
         struct leat_buf body = LEAT_BUF_INIT;
         leat_buf_add_str(&body, "{\"error\":");
-        api_error_json(&body, &call->error);
+        leat_api_error_json(&body, &call->error);
         buf_list(&body, "notices", &call->notices);
         buf_list(&body, "statements", &call->statements);
         leat_buf_add_str(&body, "}\n");
-        leat_http_respond(call->req, api_error_status(&call->error), "application/json", &body);
+        leat_http_respond(call->req, leat_api_error_status(&call->error), "application/json", &body);
         call_free(call);
 }
 
@@ -112,14 +112,14 @@ static void on_columns(void *arg, const struct api_pg_column *columns, int count
                 call->types[i] = columns[i].type;
                 leat_buf_add_str(&call->columns, i > 0 ? ",{\"name\":" : "{\"name\":");
                 leat_buf_json_str(&call->columns, leat_view_str(columns[i].name));
-                leat_buf_printf(&call->columns, ",\"type\":\"%s\"}", api_type_name(columns[i].type, scratch));
+                leat_buf_printf(&call->columns, ",\"type\":\"%s\"}", leat_api_type_name(columns[i].type, scratch));
         }
 }
 
 static void cancel(struct sql_call *call)
 {
         if (!call->is_cancelled)
-                api_pg_cancel(call->pg);
+                leat_api_pg_cancel(call->pg);
         call->is_cancelled = true;
 }
 
@@ -134,7 +134,7 @@ static void on_row(void *arg, const struct leat_view *values, int count)
                 for (int i = 0; i < count; i++) {
                         if (i > 0)
                                 leat_buf_u8(&call->rows, ',');
-                        api_value_json(&call->rows, call->types[i], values[i]);
+                        leat_api_value_json(&call->rows, call->types[i], values[i]);
                 }
                 leat_buf_u8(&call->rows, ']');
                 if (call->rows.len <= call->bytes_max) {
@@ -193,7 +193,7 @@ static void on_notice(void *arg, const struct api_pg_error *notice)
         if (call->notice_count > 1)
                 leat_buf_u8(&call->notices, ',');
         size_t at = call->notices.len;
-        api_error_json(&call->notices, notice);
+        leat_api_error_json(&call->notices, notice);
         call->notices.len--; /* its brace */
         leat_buf_add_str(&call->notices, ",\"severity\":");
         leat_buf_json_str(&call->notices, leat_view_str(notice->severity));
@@ -219,7 +219,7 @@ static void on_ready(void *arg)
         struct sql_call *call = arg;
         if (!call->is_sent) {
                 call->is_sent = true;
-                api_pg_query(call->pg, call->sql);
+                leat_api_pg_query(call->pg, call->sql);
                 return;
         }
         if (call->has_error)
@@ -264,15 +264,16 @@ static bool body_read(struct leat_http_req *req, char **ret_sql, int64_t *ret_ro
         json_error_t problem;
         json_t *root = json_loadb((const char *)body.data, body.len, JSON_REJECT_DUPLICATES, &problem);
         if (!root) {
-                leat_http_respond_error(req, 400, "send {\"sql\": \"SELECT …\", \"max_rows\": 5000}", "the body is not JSON: %s",
-                                        problem.text);
+                leat_http_respond_error(req, 400, "send {\"sql\": \"SELECT …\", \"max_rows\": 5000}",
+                                        "the body is not JSON: %s", problem.text);
                 return false;
         }
         json_t *sql = json_object_get(root, "sql"), *rows = json_object_get(root, "max_rows");
         const char *wrong = NULL;
         if (!json_is_string(sql))
                 wrong = "\"sql\" must be a text";
-        else if (rows && (!json_is_integer(rows) || json_integer_value(rows) < 0 || json_integer_value(rows) > ROWS_MAX))
+        else if (rows &&
+                 (!json_is_integer(rows) || json_integer_value(rows) < 0 || json_integer_value(rows) > ROWS_MAX))
                 wrong = "\"max_rows\" must be a number from 0 to 100000";
         if (wrong) {
                 leat_http_respond_error(req, 400, "send {\"sql\": \"SELECT …\", \"max_rows\": 5000}", "%s", wrong);
@@ -284,7 +285,7 @@ static bool body_read(struct leat_http_req *req, char **ret_sql, int64_t *ret_ro
         return !wrong;
 }
 
-void api_sql_post(struct leat_http_req *req, void *arg)
+void leat_api_sql_post(struct leat_http_req *req, void *arg)
 {
         struct leat_api *api = arg;
         char *sql;
@@ -307,5 +308,5 @@ void api_sql_post(struct leat_http_req *req, void *arg)
         call->start_us = leat_os_monotonic_us();
         api->sql_calls++;
         leat_http_req_on_abort(req, on_abort, call);
-        call->pg = api_pg_open(api->loop, &api->options.pg, &OPS, call);
+        call->pg = leat_api_pg_open(api->loop, &api->options.pg, &OPS, call);
 }

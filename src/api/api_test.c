@@ -53,7 +53,8 @@ static bool answer_never(struct leat_buf *out)
 
 static bool answer_flow(struct leat_buf *out)
 {
-        msg_columns(out, "kind:25 name:25 inputs:25 rows_total:20 rows_per_s:701 lag:20 data_age_ms:20 state:25 detail:25");
+        msg_columns(out,
+                    "kind:25 name:25 inputs:25 rows_total:20 rows_per_s:701 lag:20 data_age_ms:20 state:25 detail:25");
         msg_row(out, "topic|scans||100|2.5|0|3|running|-");
         msg_row(out, "job|inflow|scans|100|2.5|0|3|running|-");
         msg_row(out, "view|inflow|[\"job/inflow\"]|10|0.5|0|3|running|-");
@@ -65,8 +66,9 @@ static bool answer_flow(struct leat_buf *out)
 static bool answer_dashboards(struct leat_buf *out)
 {
         msg_columns(out, "name:25 title:25 definition:114");
-        msg_row(out, "wall|The wall|{\"title\":\"The wall\",\"variables\":[{\"name\":\"site\",\"default\":\"HAM2\",\"sql\":"
-                     "\"SELECT site FROM sites\"},{\"name\":\"free\"}],\"panels\":[{\"name\":\"p\",\"type\":\"line\"}]}");
+        msg_row(out,
+                "wall|The wall|{\"title\":\"The wall\",\"variables\":[{\"name\":\"site\",\"default\":\"HAM2\",\"sql\":"
+                "\"SELECT site FROM sites\"},{\"name\":\"free\"}],\"panels\":[{\"name\":\"p\",\"type\":\"line\"}]}");
         msg_row(out, "a/b c|-|{\"panels\":[]}");
         msg_one_text(out, 'C', "SHOW");
         return true;
@@ -156,7 +158,8 @@ static int ask(const struct stand *stand, const char *method, const char *path, 
         CHECK_OK(leat_os_connect(&stand->addr, 5 * 1000 * 1000, &fd, &err), &err);
         leat_buf_printf(&buf, "%s %s HTTP/1.1\r\nHost: localhost:%u\r\n%s", method, path, stand->addr.port, headers);
         if (body)
-                leat_buf_printf(&buf, "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s", strlen(body), body);
+                leat_buf_printf(&buf, "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s", strlen(body),
+                                body);
         else
                 leat_buf_add_str(&buf, "\r\n");
         CHECK_INT(send(fd, buf.data, buf.len, MSG_NOSIGNAL), buf.len);
@@ -207,23 +210,27 @@ LEAT_TEST(api_sql_over_http)
 {
         struct stand stand;
         stand_start(&stand);
-        check_answer(&stand, "POST", "/api/sql", "{\"sql\":\"SELECT\"}", 200,
-                     "{\"columns\":[{\"name\":\"site\",\"type\":\"text\"},{\"name\":\"scans\",\"type\":\"bigint\"},"
-                     "{\"name\":\"share\",\"type\":\"double\"}],\"rows\":[\n[\"HAM2\",12,0.5],\n[\"LE\\\"J\",null,\"NaN\"]],"
-                     "\"truncated\":false,\"notices\":[{\"message\":\"be told\",\"sqlstate\":\"00000\",\"severity\":\"NOTICE\"}],"
-                     "\"command\":\"SELECT 2\",\"statements\":[{\"command\":\"SELECT 2\",\"rows\":2}],\"elapsed_ms\":");
-        check_answer(&stand, "POST", "/api/sql", "{\"sql\":\"SELECT x\"}", 400,
-                     "{\"error\":{\"message\":\"column \\\"x\\\" does not exist\",\"sqlstate\":\"42703\",\"position\":8,"
-                     "\"hint\":\"write y\"}");
-        check_answer(&stand, "POST", "/api/sql", "{\"sql\":\"SET a = 1; SELECT many\"}", 200,
-                     "\"truncated\":true,\"notices\":[],\"command\":\"SELECT 7000\",\"statements\":[{\"command\":\"SET\","
-                     "\"rows\":0},{\"command\":\"SELECT 7000\",\"rows\":5000}]");
+        check_answer(
+                &stand, "POST", "/api/sql", "{\"sql\":\"SELECT\"}", 200,
+                "{\"columns\":[{\"name\":\"site\",\"type\":\"text\"},{\"name\":\"scans\",\"type\":\"bigint\"},"
+                "{\"name\":\"share\",\"type\":\"double\"}],\"rows\":[\n[\"HAM2\",12,0.5],\n[\"LE\\\"J\",null,\"NaN\"]],"
+                "\"truncated\":false,\"notices\":[{\"message\":\"be "
+                "told\",\"sqlstate\":\"00000\",\"severity\":\"NOTICE\"}],"
+                "\"command\":\"SELECT 2\",\"statements\":[{\"command\":\"SELECT 2\",\"rows\":2}],\"elapsed_ms\":");
+        check_answer(
+                &stand, "POST", "/api/sql", "{\"sql\":\"SELECT x\"}", 400,
+                "{\"error\":{\"message\":\"column \\\"x\\\" does not exist\",\"sqlstate\":\"42703\",\"position\":8,"
+                "\"hint\":\"write y\"}");
+        check_answer(
+                &stand, "POST", "/api/sql", "{\"sql\":\"SET a = 1; SELECT many\"}", 200,
+                "\"truncated\":true,\"notices\":[],\"command\":\"SELECT 7000\",\"statements\":[{\"command\":\"SET\","
+                "\"rows\":0},{\"command\":\"SELECT 7000\",\"rows\":5000}]");
         check_answer(&stand, "POST", "/api/sql", "{\"sql\":\"SET a = 1; SELECT many\",\"max_rows\":0}", 200,
                      "\"rows\":[],\"truncated\":true");
         check_answer(&stand, "POST", "/api/sql", "{\"sql\":\"SELECT 1; CREATE TOPIC t\"}", 200,
                      "{\"columns\":[],\"rows\":[],\"truncated\":false");
-        check_answer(&stand, "POST", "/api/sql", "{\"sql\":\"COPY (SUBSCRIBE TO DASHBOARD \\\"wall\\\") TO STDOUT\"}", 400,
-                     "not possible over HTTP");
+        check_answer(&stand, "POST", "/api/sql", "{\"sql\":\"COPY (SUBSCRIBE TO DASHBOARD \\\"wall\\\") TO STDOUT\"}",
+                     400, "not possible over HTTP");
         check_answer(&stand, "POST", "/api/sql", "{\"sql\":1}", 400, "must be a text");
         check_answer(&stand, "POST", "/api/sql", "{\"sql\":\"x\",\"max_rows\":-1}", 400, "max_rows");
         check_answer(&stand, "POST", "/api/sql", "sql", 400, "not JSON");
@@ -296,13 +303,16 @@ LEAT_TEST(api_flow_as_a_drawing)
         struct leat_buf buf = LEAT_BUF_INIT;
         stand_start(&stand);
         check_answer(&stand, "GET", "/api/flow", NULL, 200,
-                     "{\"nodes\":[{\"id\":\"topic/scans\",\"kind\":\"topic\",\"name\":\"scans\",\"inputs\":[],\"rows_total\":100,"
+                     "{\"nodes\":[{\"id\":\"topic/"
+                     "scans\",\"kind\":\"topic\",\"name\":\"scans\",\"inputs\":[],\"rows_total\":100,"
                      "\"rows_per_s\":2.5,\"lag\":0,\"data_age_ms\":3,\"state\":\"running\",\"detail\":null}");
         check_answer(&stand, "GET", "/api/flow", NULL, 200,
-                     "\"edges\":[{\"from\":\"topic/scans\",\"to\":\"job/inflow\"},{\"from\":\"job/inflow\",\"to\":\"view/inflow\"},"
+                     "\"edges\":[{\"from\":\"topic/scans\",\"to\":\"job/inflow\"},{\"from\":\"job/"
+                     "inflow\",\"to\":\"view/inflow\"},"
                      "{\"from\":\"job/inflow\",\"to\":\"dashboard/wall\"}]");
         int before = stand.peers.queries;
-        int one = ask(&stand, "GET", "/api/flow/stream", "", NULL), two = ask(&stand, "GET", "/api/flow/stream", "", NULL);
+        int one = ask(&stand, "GET", "/api/flow/stream", "", NULL),
+            two = ask(&stand, "GET", "/api/flow/stream", "", NULL);
         CHECK(strstr(hear(one, "event: flow\ndata: {\"nodes\":[", &buf), "text/event-stream"));
         hear(two, "event: flow\n", &buf);
         wait_count(&stand.peers.queries, before + 3);
@@ -321,9 +331,11 @@ LEAT_TEST(api_dashboard_definitions)
 {
         struct stand stand;
         stand_start(&stand);
-        check_answer(&stand, "GET", "/api/dashboards", NULL, 200,
-                     "{\"dashboards\":[{\"name\":\"wall\",\"title\":\"The wall\"},{\"name\":\"a/b c\",\"title\":null}]}");
-        check_answer(&stand, "GET", "/api/dashboards/wall", NULL, 200, "\"choices\":[\"HAM2\",\"LEJ1\"]},{\"name\":\"free\"}]");
+        check_answer(
+                &stand, "GET", "/api/dashboards", NULL, 200,
+                "{\"dashboards\":[{\"name\":\"wall\",\"title\":\"The wall\"},{\"name\":\"a/b c\",\"title\":null}]}");
+        check_answer(&stand, "GET", "/api/dashboards/wall", NULL, 200,
+                     "\"choices\":[\"HAM2\",\"LEJ1\"]},{\"name\":\"free\"}]");
         check_answer(&stand, "GET", "/api/dashboards/a%2Fb%20c", NULL, 200, "\"name\":\"a/b c\"");
         check_answer(&stand, "GET", "/api/dashboards/none", NULL, 404, "there is no dashboard");
         stand_stop(&stand);

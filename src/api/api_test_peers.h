@@ -194,8 +194,8 @@ static inline size_t peer_pg_data(struct leat_net_conn *conn, void *user, struct
         else if (data.data[0] == 'X')
                 leat_net_conn_close(conn);
         if (len < data.len && !leat_net_conn_closing(conn))
-                return len + peer_pg_data(conn, leat_net_conn_user(conn),
-                                          leat_view_of(data.data + len, data.len - len));
+                return len +
+                       peer_pg_data(conn, leat_net_conn_user(conn), leat_view_of(data.data + len, data.len - len));
         return leat_net_conn_closing(conn) ? data.len : len;
 }
 
@@ -219,7 +219,8 @@ static inline size_t peer_kafka_data(struct leat_net_conn *conn, void *user, str
         return data.len;
 }
 
-static inline struct leat_listener *peer_door(struct peers *peers, const struct leat_net_ops *ops, struct leat_addr *addr)
+static inline struct leat_listener *peer_door(struct peers *peers, const struct leat_net_ops *ops,
+                                              struct leat_addr *addr)
 {
         struct leat_error err;
         struct leat_listener *listener;

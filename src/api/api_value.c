@@ -7,24 +7,32 @@
 
 #include <stdio.h>
 
-enum { OID_BOOL = 16, OID_INT8 = 20, OID_INT2 = 21, OID_INT4 = 23, OID_OID = 26, OID_FLOAT4 = 700, OID_FLOAT8 = 701,
-       OID_NUMERIC = 1700 };
+enum {
+        OID_BOOL = 16,
+        OID_INT8 = 20,
+        OID_INT2 = 21,
+        OID_INT4 = 23,
+        OID_OID = 26,
+        OID_FLOAT4 = 700,
+        OID_FLOAT8 = 701,
+        OID_NUMERIC = 1700
+};
 
 static const struct {
         uint32_t type;
         const char *name;
 } TYPES[] = {
-        {16, "boolean"},      {17, "bytea"},          {18, "char"},          {19, "name"},       {20, "bigint"},
-        {21, "smallint"},     {23, "integer"},        {25, "text"},          {26, "oid"},        {114, "json"},
-        {700, "real"},        {701, "double"},        {705, "unknown"},      {1042, "char"},     {1043, "varchar"},
-        {1082, "date"},       {1083, "time"},         {1114, "timestamp"},   {1184, "timestamptz"}, {1186, "interval"},
-        {1266, "timetz"},     {1560, "bit"},          {1700, "numeric"},     {2950, "uuid"},     {3802, "jsonb"},
-        {1000, "boolean[]"},  {1005, "smallint[]"},   {1007, "integer[]"},   {1016, "bigint[]"}, {1009, "text[]"},
-        {1021, "real[]"},     {1022, "double[]"},     {1231, "numeric[]"},   {1115, "timestamp[]"}, {1185, "timestamptz[]"},
-        {1182, "date[]"},     {2951, "uuid[]"},       {1015, "varchar[]"},
+        {16, "boolean"},     {17, "bytea"},        {18, "char"},        {19, "name"},          {20, "bigint"},
+        {21, "smallint"},    {23, "integer"},      {25, "text"},        {26, "oid"},           {114, "json"},
+        {700, "real"},       {701, "double"},      {705, "unknown"},    {1042, "char"},        {1043, "varchar"},
+        {1082, "date"},      {1083, "time"},       {1114, "timestamp"}, {1184, "timestamptz"}, {1186, "interval"},
+        {1266, "timetz"},    {1560, "bit"},        {1700, "numeric"},   {2950, "uuid"},        {3802, "jsonb"},
+        {1000, "boolean[]"}, {1005, "smallint[]"}, {1007, "integer[]"}, {1016, "bigint[]"},    {1009, "text[]"},
+        {1021, "real[]"},    {1022, "double[]"},   {1231, "numeric[]"}, {1115, "timestamp[]"}, {1185, "timestamptz[]"},
+        {1182, "date[]"},    {2951, "uuid[]"},     {1015, "varchar[]"},
 };
 
-const char *api_type_name(uint32_t type, char scratch[24])
+const char *leat_api_type_name(uint32_t type, char scratch[24])
 {
         for (size_t i = 0; i < LEAT_ARRAY_LEN(TYPES); i++) {
                 if (TYPES[i].type == type)
@@ -70,7 +78,7 @@ static bool is_number(struct leat_view text, size_t max)
         return at == end && whole + part <= max;
 }
 
-void api_value_json(struct leat_buf *out, uint32_t type, struct leat_view value)
+void leat_api_value_json(struct leat_buf *out, uint32_t type, struct leat_view value)
 {
         if (!value.data) {
                 leat_buf_add_str(out, "null");
@@ -111,7 +119,7 @@ static void field_json(struct leat_buf *out, const char *name, const char *text)
         leat_buf_json_str(out, leat_view_str(text));
 }
 
-void api_error_json(struct leat_buf *out, const struct api_pg_error *error)
+void leat_api_error_json(struct leat_buf *out, const struct api_pg_error *error)
 {
         leat_buf_add_str(out, "{\"message\":");
         leat_buf_json_str(out, leat_view_str(error->message));
@@ -123,14 +131,14 @@ void api_error_json(struct leat_buf *out, const struct api_pg_error *error)
         leat_buf_add_str(out, "}");
 }
 
-int api_error_status(const struct api_pg_error *error)
+int leat_api_error_status(const struct api_pg_error *error)
 {
         static const struct {
                 const char *prefix;
                 int status;
         } STATUS[] = {
-                {"08", 503}, {"57014", 409}, {"57", 503}, {"53100", 507}, {"53", 503}, {"55", 409}, {"42501", 403},
-                {"28", 403}, {"58", 500},    {"XX", 500}, {"", 400},
+                {"08", 503},    {"57014", 409}, {"57", 503}, {"53100", 507}, {"53", 503}, {"55", 409},
+                {"42501", 403}, {"28", 403},    {"58", 500}, {"XX", 500},    {"", 400},
         };
         for (size_t i = 0;; i++) {
                 if (strncmp(error->sqlstate, STATUS[i].prefix, strlen(STATUS[i].prefix)) == 0)
@@ -138,7 +146,7 @@ int api_error_status(const struct api_pg_error *error)
         }
 }
 
-void api_sql_literal(struct leat_buf *out, const char *text)
+void leat_api_sql_literal(struct leat_buf *out, const char *text)
 {
         leat_buf_u8(out, '\'');
         for (; *text; text++) {
@@ -171,7 +179,7 @@ static uint8_t unescape(uint8_t c)
         }
 }
 
-int api_copy_split(struct leat_view line, struct leat_buf *scratch, struct leat_view *fields, int max)
+int leat_api_copy_split(struct leat_view line, struct leat_buf *scratch, struct leat_view *fields, int max)
 {
         if (line.len > 0 && line.data[line.len - 1] == '\n')
                 line.len--;

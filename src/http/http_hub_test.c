@@ -26,7 +26,8 @@ static void board_start(struct board *board, size_t slow_bytes)
         memset(board, 0, sizeof(*board));
         test_http_start(&board->test, &opts);
         board->hub = leat_http_hub_new(
-                board->test.http, &(struct leat_http_hub_opts){.slow_bytes = slow_bytes, .on_viewers = on_viewers, .arg = board});
+                board->test.http,
+                &(struct leat_http_hub_opts){.slow_bytes = slow_bytes, .on_viewers = on_viewers, .arg = board});
         test_http_run(&board->test);
 }
 
@@ -85,8 +86,8 @@ static int view(struct board *board, const char *last_id)
         char text[200];
         int before = atomic_load(&board->viewers);
         int fd = test_http_dial(&board->test);
-        snprintf(text, sizeof(text), "GET /stream HTTP/1.1\r\n%%H%s%s\r\n\r\n", last_id ? "Last-Event-ID: " : "X: ",
-                 last_id ? last_id : "");
+        snprintf(text, sizeof(text), "GET /stream HTTP/1.1\r\n%%H%s%s\r\n\r\n",
+                 last_id ? "Last-Event-ID: " : "X: ", last_id ? last_id : "");
         test_http_say(&board->test, fd, text);
         viewers_become(board, before + 1);
         return fd;
@@ -108,7 +109,8 @@ LEAT_TEST(http_stream_newcomers_and_resuming)
         char id[64];
         board_start(&board, 0);
         say(&board, (struct say){.key = 1, .tick = 4, .name = "snapshot", .data = "{\"old\":1}"});
-        say(&board, (struct say){.kind = LEAT_HTTP_PATCH, .key = 1, .tick = 4, .name = "patch", .data = "{\"oldp\":1}"});
+        say(&board,
+            (struct say){.kind = LEAT_HTTP_PATCH, .key = 1, .tick = 4, .name = "patch", .data = "{\"oldp\":1}"});
         say(&board, (struct say){.key = 1, .tick = 5, .name = "snapshot", .data = "{\"s\":1}"});
         say(&board, (struct say){.key = 2, .tick = 5, .name = "snapshot", .data = "{\n\"s\":2}"});
         say(&board, (struct say){.kind = LEAT_HTTP_PATCH, .key = 1, .tick = 6, .name = "patch", .data = "{\"p\":1}"});

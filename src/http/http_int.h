@@ -69,7 +69,7 @@ struct leat_http_req {
         struct http_conn *conn;
         struct leat_arena *arena;
         const char *method;
-        const char *path; /* decoded */
+        const char *path;     /* decoded */
         const char *raw_path; /* up to the query */
         const struct leat_http_route *route;
         struct http_field params[HTTP_PARAMS_MAX];

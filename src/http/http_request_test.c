@@ -91,7 +91,8 @@ LEAT_TEST(http_request_limits)
 
 LEAT_TEST(http_request_ambiguity_is_refused)
 {
-        CHECK_INT(status_of(leat_view_str("POST / HTTP/1.1\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")),
+        CHECK_INT(status_of(leat_view_str(
+                          "POST / HTTP/1.1\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")),
                   400);
         CHECK_INT(status_of(leat_view_str("POST / HTTP/1.1\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\n")), 400);
         CHECK_INT(status_of(leat_view_str("POST / HTTP/1.1\r\nContent-Length: 1e3\r\n\r\n")), 400);

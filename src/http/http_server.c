@@ -18,15 +18,16 @@
 #include <stdlib.h>
 #include <strings.h>
 
-#define WAITING_BYTES_MAX ((size_t)64 * 1024) /* of pipelined requests */
+#define WAITING_BYTES_MAX ((size_t)64 * 1024)  /* of pipelined requests */
 #define QUEUED_BYTES_MAX ((size_t)1024 * 1024) /* of answers, before the next request is looked at */
 #define BEAT_US (15 * 1000 * 1000)
 
-static const char REFUSE[] = "HTTP/1.1 503 Service Unavailable\r\n"
-                             "Content-Type: application/json\r\nConnection: close\r\nRetry-After: 5\r\n"
-                             "Content-Length: 102\r\n\r\n"
-                             "{\"error\":{\"message\":\"too many connections\",\"hint\":\"close some, or raise net.connections "
-                             "with --set\"}}\n";
+static const char REFUSE[] =
+        "HTTP/1.1 503 Service Unavailable\r\n"
+        "Content-Type: application/json\r\nConnection: close\r\nRetry-After: 5\r\n"
+        "Content-Length: 102\r\n\r\n"
+        "{\"error\":{\"message\":\"too many connections\",\"hint\":\"close some, or raise net.connections "
+        "with --set\"}}\n";
 
 /* ---- requests ---- */
 
@@ -96,7 +97,8 @@ static bool conn_head(struct http_conn *conn)
 {
         struct leat_http_req *req = conn->req = req_new(conn);
         const http_parser *parser = &conn->reader->parser;
-        bool has_body = (parser->flags & F_CHUNKED) || (parser->content_length > 0 && parser->content_length != UINT64_MAX);
+        bool has_body =
+                (parser->flags & F_CHUNKED) || (parser->content_length > 0 && parser->content_length != UINT64_MAX);
         struct http_refusal refusal = leat_http_check(req);
         if (refusal.status != 0) {
                 conn->reader->keep_alive = http_should_keep_alive(parser) != 0;

@@ -43,10 +43,15 @@ static void let_go(struct leat_http_req *req, void *arg)
         echo(req, arg);
 }
 
-static const struct leat_http_route ROUTES[] = {
-        {"GET", "/echo/{name}/x", echo}, {"POST", "/echo/{name}/x", echo}, {"GET", "/hold", hold}, {"GET", "/go", let_go}};
+static const struct leat_http_route ROUTES[] = {{"GET", "/echo/{name}/x", echo},
+                                                {"POST", "/echo/{name}/x", echo},
+                                                {"GET", "/hold", hold},
+                                                {"GET", "/go", let_go}};
 static const struct leat_http_file FILES[] = {
-        {.path = "/index.html", .type = "text/html; charset=utf-8", .etag = "W/\"1\"", .data = {(const uint8_t *)"<p>", 3},
+        {.path = "/index.html",
+         .type = "text/html; charset=utf-8",
+         .etag = "W/\"1\"",
+         .data = {(const uint8_t *)"<p>", 3},
          .gzip = {(const uint8_t *)"zip", 3}},
 };
 
@@ -111,8 +116,8 @@ LEAT_TEST(http_browsers_of_other_sites_are_kept_out)
         check_answer(&test, "POST /echo/a/x HTTP/1.1\r\n%HOrigin: null\r\nContent-Length: 2\r\n\r\n{}", 403, "");
         check_answer(&test, "POST /echo/a/x HTTP/1.1\r\n%HContent-Type: text/plain\r\nContent-Length: 2\r\n\r\n{}", 415,
                      "Connection: close");
-        check_answer(&test, "POST /echo/a/x HTTP/1.1\r\n%HContent-Type: application/jsonx\r\nContent-Length: 0\r\n\r\n", 415,
-                     "");
+        check_answer(&test, "POST /echo/a/x HTTP/1.1\r\n%HContent-Type: application/jsonx\r\nContent-Length: 0\r\n\r\n",
+                     415, "");
         test_http_stop(&test);
 }
 
@@ -123,7 +128,8 @@ LEAT_TEST(http_bad_requests)
         check_answer(&test, "GARBAGE\r\n\r\n", 400, "Connection: close");
         check_answer(&test, "GET /a%zz HTTP/1.1\r\n%H\r\n", 400, "escape");
         check_answer(&test, "GET /go?x=%00 HTTP/1.1\r\n%H\r\n", 400, "escape");
-        check_answer(&test, "POST /echo/a/x HTTP/1.1\r\n%HContent-Type: application/json\r\nContent-Length: 9999999\r\n\r\n",
+        check_answer(&test,
+                     "POST /echo/a/x HTTP/1.1\r\n%HContent-Type: application/json\r\nContent-Length: 9999999\r\n\r\n",
                      413, "larger than allowed");
         check_answer(&test, "GET / HTTP/3.0\r\n%H\r\n", 505, "HTTP/1.1");
         test_http_stop(&test);

@@ -55,11 +55,16 @@ bool leat_http_file_exists(const struct leat_http *http, const char *path)
 static const char *type_of(const char *path)
 {
         static const struct http_field TYPES[] = {
-                {".html", "text/html; charset=utf-8"},      {".js", "text/javascript; charset=utf-8"},
-                {".mjs", "text/javascript; charset=utf-8"}, {".css", "text/css; charset=utf-8"},
-                {".svg", "image/svg+xml"},                  {".json", "application/json"},
-                {".png", "image/png"},                      {".ico", "image/x-icon"},
-                {".woff2", "font/woff2"},                   {".txt", "text/plain; charset=utf-8"},
+                {".html", "text/html; charset=utf-8"},
+                {".js", "text/javascript; charset=utf-8"},
+                {".mjs", "text/javascript; charset=utf-8"},
+                {".css", "text/css; charset=utf-8"},
+                {".svg", "image/svg+xml"},
+                {".json", "application/json"},
+                {".png", "image/png"},
+                {".ico", "image/x-icon"},
+                {".woff2", "font/woff2"},
+                {".txt", "text/plain; charset=utf-8"},
                 {".webmanifest", "application/manifest+json"},
         };
         const char *dot = strrchr(path, '.');

@@ -360,8 +360,8 @@ static int queue_parts(const struct leat_net_conn *conn, struct iovec parts[WRIT
         size_t skip = conn->out_at;
         for (uint32_t i = conn->out_head; i < conn->out.count && count < WRITE_PARTS; i++) {
                 struct leat_view view = conn->out.slices[i].view;
-                parts[count++] = (struct iovec){.iov_base = (void *)(uintptr_t)(view.data + skip),
-                                                .iov_len = view.len - skip};
+                parts[count++] =
+                        (struct iovec){.iov_base = (void *)(uintptr_t)(view.data + skip), .iov_len = view.len - skip};
                 skip = 0;
         }
         return count;
@@ -498,7 +498,8 @@ void leat_net_conn_check_time(struct leat_net_conn *conn, int64_t now_us)
         int64_t stall_us = opts->stall_us > 0 || conn->state != CONN_FINISHING ? opts->stall_us : FINISH_STALL_US;
         if (conn->state == CONN_CLOSED)
                 return;
-        if (conn->deadline_us != 0 && now_us >= conn->deadline_us && conn->state == CONN_OPEN && conn->ops->on_deadline) {
+        if (conn->deadline_us != 0 && now_us >= conn->deadline_us && conn->state == CONN_OPEN &&
+            conn->ops->on_deadline) {
                 conn->deadline_us = 0;
                 conn->ops->on_deadline(conn, conn->user);
         } else if (conn->deadline_us != 0 && now_us >= conn->deadline_us)

@@ -268,11 +268,10 @@ LEAT_TEST(net_out_of_descriptors_heals)
         leat_os_sleep_us(300 * 1000);
         getrusage(RUSAGE_SELF, &after);
         CHECK_INT(server.opened, 1);
-        int64_t cpu_us = (after.ru_utime.tv_sec - before.ru_utime.tv_sec + after.ru_stime.tv_sec -
-                          before.ru_stime.tv_sec) *
-                                 1000000 +
-                         after.ru_utime.tv_usec - before.ru_utime.tv_usec + after.ru_stime.tv_usec -
-                         before.ru_stime.tv_usec;
+        int64_t cpu_us =
+                (after.ru_utime.tv_sec - before.ru_utime.tv_sec + after.ru_stime.tv_sec - before.ru_stime.tv_sec) *
+                        1000000 +
+                after.ru_utime.tv_usec - before.ru_utime.tv_usec + after.ru_stime.tv_usec - before.ru_stime.tv_usec;
         CHECK(cpu_us < 50 * 1000); /* did not spin */
         CHECK_INT(setrlimit(RLIMIT_NOFILE, &old), 0);
         wait_for(&server.opened, 2);
@@ -380,8 +379,7 @@ static void client_close(struct leat_net_conn *conn, void *user, const struct le
         leat_loop_stop(client->loop);
 }
 
-static const struct leat_net_ops CLIENT = {
-        .on_open = client_open, .on_data = client_data, .on_close = client_close};
+static const struct leat_net_ops CLIENT = {.on_open = client_open, .on_data = client_data, .on_close = client_close};
 
 LEAT_TEST(net_connect_writes_before_it_is_there)
 {
@@ -390,7 +388,8 @@ LEAT_TEST(net_connect_writes_before_it_is_there)
         server_start(&server, 1, &ECHO_OPS);
         struct client client = {.code = -1};
         CHECK_OK(leat_loop_new("client", &client.loop, &err), &err);
-        CHECK_OK(leat_net_connect(client.loop, &server.addr, 1000000, &CLIENT, NULL, &client, &client.conn, &err), &err);
+        CHECK_OK(leat_net_connect(client.loop, &server.addr, 1000000, &CLIENT, NULL, &client, &client.conn, &err),
+                 &err);
         struct leat_buf buf = LEAT_BUF_INIT;
         leat_buf_add(&buf, "\002ok", 3);
         leat_net_conn_write_buf(client.conn, &buf);
@@ -413,7 +412,8 @@ LEAT_TEST(net_connect_refused_is_told)
         leat_os_close(fd); /* nobody listens there now */
         struct client client = {.code = -1};
         CHECK_OK(leat_loop_new("client", &client.loop, &err), &err);
-        CHECK_OK(leat_net_connect(client.loop, &server.addr, 1000000, &CLIENT, NULL, &client, &client.conn, &err), &err);
+        CHECK_OK(leat_net_connect(client.loop, &server.addr, 1000000, &CLIENT, NULL, &client, &client.conn, &err),
+                 &err);
         leat_loop_run(client.loop);
         CHECK_INT(client.opened, 0);
         CHECK_INT(client.code, LEAT_EIO);

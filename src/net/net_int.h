@@ -15,10 +15,10 @@
 
 struct leat_loop {
         uv_loop_t uv;
-        uv_async_t wake;     /* posts or a stop are there */
-        uv_prepare_t turn;   /* before each wait: flushes what the turn has queued */
-        uv_timer_t sweep;    /* looks for connections that are over their time */
-        int64_t sweep_us;    /* 0: nobody has a limit */
+        uv_async_t wake;   /* posts or a stop are there */
+        uv_prepare_t turn; /* before each wait: flushes what the turn has queued */
+        uv_timer_t sweep;  /* looks for connections that are over their time */
+        int64_t sweep_us;  /* 0: nobody has a limit */
         char name[16];
         struct leat_ring *posts;
         _Atomic bool stop;
@@ -62,12 +62,12 @@ struct leat_net_conn {
         uint8_t state; /* enum conn_state */
         bool is_dirty;
         bool is_paused;
-        bool is_blocked;   /* the socket took less than we had */
-        bool is_over;      /* the queue has been at drain_bytes */
+        bool is_blocked; /* the socket took less than we had */
+        bool is_over;    /* the queue has been at drain_bytes */
         bool is_eof;
-        bool redeliver;    /* unread bytes wait for a call without new ones */
+        bool redeliver; /* unread bytes wait for a call without new ones */
         bool got_first;
-        int events;        /* what we poll for */
+        int events; /* what we poll for */
 
         /* reading: bytes [in_at, in_end) of block in; NULL when there are none */
         struct leat_block *in;

@@ -77,8 +77,8 @@ void leat_listener_unref(struct leat_listener *listener)
 static void conn_start(const struct handover *hand)
 {
         struct leat_listener *listener = hand->listener;
-        struct leat_net_conn *conn = leat_net_conn_new(hand->loop, hand->fd, &hand->peer, listener->ops, &listener->opts,
-                                                       listener->arg, CONN_OPEN);
+        struct leat_net_conn *conn = leat_net_conn_new(hand->loop, hand->fd, &hand->peer, listener->ops,
+                                                       &listener->opts, listener->arg, CONN_OPEN);
         if (!conn) {
                 atomic_fetch_sub(&listener->count, 1);
                 leat_listener_unref(listener);

@@ -245,8 +245,7 @@ void leat_loop_free(struct leat_loop *loop)
         leat_loop_join(loop);
         LEAT_ASSERT(atomic_load(&loop->thread) == 0);
         atomic_store(&loop->ended, true);
-        while (posts_run(loop, POSTS_A_SLICE)) {
-        }
+        while (posts_run(loop, POSTS_A_SLICE)) {}
         for (struct leat_net_conn *conn = loop->conns; conn; conn = conn->next)
                 leat_net_conn_close(conn);
         while (loop->conns)

@@ -35,14 +35,14 @@ struct leat_http_route {
 };
 
 struct leat_http_opts {
-        uint16_t port;             /* of the listening socket: part of our addresses */
+        uint16_t port; /* of the listening socket: part of our addresses */
         const struct leat_http_route *routes;
         int route_count;
         const struct leat_http_file *files; /* what GET answers when no route fits */
         int file_count;
-        const char *file_dir;      /* what this folder has goes before `files`; NULL: none */
-        void *arg;                 /* of the handlers */
-        struct leat_stats *stats;  /* may be NULL */
+        const char *file_dir;     /* what this folder has goes before `files`; NULL: none */
+        void *arg;                /* of the handlers */
+        struct leat_stats *stats; /* may be NULL */
 };
 
 /* Serves the listening socket @fd, which it owns from now on, also when it fails.

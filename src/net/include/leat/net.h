@@ -101,14 +101,14 @@ struct leat_net_ops {
 
 /* 0 means the default that stands behind it. Times in microseconds. */
 struct leat_net_opts {
-        int conns_max;          /* of this listener; net.connections (4,096) */
-        size_t read_max;        /* unread bytes of one connection; beyond it LEAT_ETOOBIG; 1 MiB */
-        size_t queue_max;       /* unwritten bytes; beyond it LEAT_ETOOBIG; 256 MiB */
-        size_t drain_bytes;     /* see on_drain; 1: when all is written */
-        int64_t first_us;       /* from accept to the first byte; none */
-        int64_t message_us;     /* for bytes that on_data does not use (half a message); none */
-        int64_t idle_us;        /* without a byte either way; none */
-        int64_t stall_us;       /* for a peer that takes nothing of what is queued; none */
+        int conns_max;           /* of this listener; net.connections (4,096) */
+        size_t read_max;         /* unread bytes of one connection; beyond it LEAT_ETOOBIG; 1 MiB */
+        size_t queue_max;        /* unwritten bytes; beyond it LEAT_ETOOBIG; 256 MiB */
+        size_t drain_bytes;      /* see on_drain; 1: when all is written */
+        int64_t first_us;        /* from accept to the first byte; none */
+        int64_t message_us;      /* for bytes that on_data does not use (half a message); none */
+        int64_t idle_us;         /* without a byte either way; none */
+        int64_t stall_us;        /* for a peer that takes nothing of what is queued; none */
         struct leat_view refuse; /* sent before closing when conns_max is reached; must outlive the listener */
 };
 
