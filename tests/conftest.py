@@ -34,7 +34,7 @@ READY_S = float(os.environ.get("LEAT_TEST_READY_S", "20"))
 
 TROUBLE = re.compile(
     r"ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error:|LeakSanitizer|assertion failed|stack smashing")
-DEATH = re.compile(r"killed by signal|signal \d+|ended unexpectedly", re.I)
+DEATH = re.compile(r"a role has ended|a role keeps dying| crashed: signal \d+")
 
 
 class Leat:
