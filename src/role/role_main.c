@@ -109,6 +109,7 @@ int leat_role_main(int argc, char **argv)
         snprintf(process, sizeof process, "leat-%s", args.role);
         leat_os_set_name(process);
         leat_diag_init(args.role, LEAT_DIAG_INFO);
+        leat_diag_crash_install(args.role);
         for (size_t i = 0; i < LEAT_ARRAY_LEN(roles); i++) {
                 if (strcmp(roles[i].name, args.role) != 0)
                         continue;
