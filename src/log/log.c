@@ -199,12 +199,27 @@ static void partition_close(struct leat_log_partition *part)
         leat_buf_done(&snapshot);
 }
 
+/* Makes the folder, and its name durable. */
+static int make_dir(const char *dir, struct leat_error *err)
+{
+        char *parent = leat_strdup(dir);
+        char *slash = strrchr(parent, '/');
+        int rc = leat_os_mkdirs(dir, err);
+
+        if (slash)
+                *(slash == parent ? slash + 1 : slash) = 0;
+        if (rc == 0)
+                rc = leat_os_sync_dir(slash ? parent : ".", err);
+        free(parent);
+        return rc;
+}
+
 int leat_log_open(const char *dir, struct leat_log **ret_log, struct leat_error *err)
 {
         struct leat_log *log = log_new(dir);
         int rc;
 
-        LEAT_TRY_GOTO(leat_os_mkdirs(dir, err));
+        LEAT_TRY_GOTO(make_dir(dir, err));
         LEAT_TRY_GOTO(load_epoch(log, err));
         LEAT_TRY_GOTO(leat_log_topics_load(log, err));
         LEAT_TRY_GOTO(leat_log_pool_start(log, err));

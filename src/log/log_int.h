@@ -242,7 +242,8 @@ struct leat_log_partition {
         struct leat_error broken; /* code != 0: could not be opened */
         bool deleted, closed, read_only;
         uint32_t sync_failures;
-        uint64_t generation;
+        uint64_t generation;          /* counts failed syncs */
+        struct leat_error sync_error; /* the last of them */
         int64_t start, high, end;
         struct leat_log_segment **segs; /* oldest first; the last is written when not sealed */
         uint32_t seg_count, seg_cap;

@@ -66,9 +66,8 @@ void leat_log_sync(struct leat_log_partition *part, const struct leat_log_append
         pthread_mutex_lock(&part->lock);
         if (leat_log_partition_usable(part, &err) != 0) {
                 done = true;
-        } else if (appended->generation != part->generation) {
-                leat_error_set(&err, LEAT_EIO, "the sync of the disk failed; the records were not kept");
-                err.retriable = true;
+        } else if (appended->generation != part->generation || appended->end_offset > part->end) {
+                err = part->sync_error;
                 done = true;
         } else if (appended->end_offset <= part->high) {
                 done = true;
@@ -247,9 +246,11 @@ static struct leat_log_waiter *sync_failed(struct leat_log_partition *part, stru
         }
         part->end = part->high;
         part->generation++;
+        part->sync_error = *cause;
         if (cause->code != LEAT_EFULL)
                 part->sync_failures++;
-        if (part->sync_failures >= 2 || lost || leat_log_partition_remember(part, part->end, &err) != 0)
+        lost |= leat_log_partition_remember(part, part->end, &err) != 0;
+        if (part->sync_failures >= 2 || lost)
                 part->read_only = true;
         else if (leat_log_partition_begin(part, &err) != 0)
                 leat_diag_error("log", "no new segment yet", &err);
