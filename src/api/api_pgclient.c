@@ -266,8 +266,8 @@ static void pg_gone(struct leat_net_conn *conn, void *user, const struct leat_er
         (void)conn;
         if (!pg->has_error) {
                 char message[600];
-                snprintf(message, sizeof(message), "no connection to the query role at %s:%u: %s", pg->addr.host,
-                         pg->addr.port, reason->code != 0 ? reason->message : "closed");
+                snprintf(message, sizeof(message), "no connection to the query role: %s",
+                         reason->code != 0 ? reason->message : "closed");
                 error_fill(&pg->error, "08006", message);
                 snprintf(pg->error.hint, sizeof(pg->error.hint), "it may be starting; leat status shows the roles");
         }
