@@ -567,7 +567,10 @@ void leat_expr_print(const struct leat_expr *expr, struct leat_buf *out)
                 leat_buf_printf(out, " AS %s)", expr->type_sql);
                 return;
         case LEAT_X_CALL:
-                quote(out, expr->name, '"');
+                if (strcmp(expr->name, "coalesce") == 0 || strcmp(expr->name, "nullif") == 0)
+                        leat_buf_add_str(out, expr->name); /* keywords */
+                else
+                        quote(out, expr->name, '"');
                 leat_buf_u8(out, '(');
                 args_print(expr, 0, ", ", out);
                 leat_buf_u8(out, ')');

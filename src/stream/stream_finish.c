@@ -609,7 +609,7 @@ int leat_compile_finish(struct leat_compile *cc, struct leat_cnode *top)
                 agg = node;
         if (graph->emit == LEAT_STREAM_ON_CLOSE) {
                 LEAT_TRY(closed_check(cc, agg));
-                closing = agg;
+                closing = graph->late == LEAT_STREAM_LATE_REEMIT ? NULL : agg;
                 graph->mode = LEAT_OUT_CLOSED;
                 uint32_t arr;
                 LEAT_TRY(group_arr(cc, agg, LEAT_ARR_MAP, 0, 0, agg->types + agg->group_count,

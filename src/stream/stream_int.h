@@ -267,5 +267,7 @@ static inline bool leat_node_materialized(const struct leat_node *node)
 /* SELECT text of a node's delta: columns c0 ..., and w when it is not append-only; materialized nodes are
  * leat_scan('<prefix><number>'). */
 void leat_node_sql(const struct leat_stream_graph *graph, uint32_t node, const char *prefix, struct leat_buf *out);
+/* As leat_stream_read_sql, for changes: columns c0 ... and w; @source has w too. */
+void leat_view_delta_sql(const struct leat_stream_graph *graph, const char *source, struct leat_buf *out);
 
 #endif

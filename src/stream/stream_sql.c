@@ -47,7 +47,8 @@ void leat_node_sql(const struct leat_stream_graph *graph, uint32_t number, const
         leat_buf_u8(out, ')');
 }
 
-static void read_sql(const struct leat_stream_graph *graph, uint32_t number, const char *source, struct leat_buf *out)
+static void read_sql(const struct leat_stream_graph *graph, uint32_t number, const char *source, bool weighted,
+                     struct leat_buf *out)
 {
         const struct leat_node *node = &graph->nodes[number];
         if (number == graph->agg_node) {
@@ -55,9 +56,9 @@ static void read_sql(const struct leat_stream_graph *graph, uint32_t number, con
                 return;
         }
         leat_buf_u8(out, '(');
-        select_body(node, false, out);
+        select_body(node, weighted, out);
         leat_buf_add_str(out, " FROM ");
-        read_sql(graph, node->inputs[0], source, out);
+        read_sql(graph, node->inputs[0], source, weighted, out);
         where_add(node, out);
         leat_buf_u8(out, ')');
 }
@@ -84,7 +85,21 @@ void leat_stream_read_sql(const struct leat_stream_graph *graph, const char *sou
         }
         leat_buf_add_str(out, " FROM ");
         if (by_agg)
-                read_sql(graph, graph->top_node, source, out);
+                read_sql(graph, graph->top_node, source, false, out);
+        else
+                leat_buf_add_str(out, source);
+}
+
+void leat_view_delta_sql(const struct leat_stream_graph *graph, const char *source, struct leat_buf *out)
+{
+        bool by_agg = graph->mode == LEAT_OUT_AGG || graph->mode == LEAT_OUT_CLOSED;
+        uint32_t first = graph->mode == LEAT_OUT_APPEND ? 1 : 0;
+        leat_buf_add_str(out, "SELECT ");
+        for (uint32_t i = 0; i < graph->output.column_count; i++)
+                leat_buf_printf(out, "c%u AS o%u, ", i + first, i);
+        leat_buf_add_str(out, "w FROM ");
+        if (by_agg)
+                read_sql(graph, graph->top_node, source, true, out);
         else
                 leat_buf_add_str(out, source);
 }
