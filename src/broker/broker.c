@@ -14,7 +14,8 @@
 
 #include "broker_int.h"
 
-#define DRAIN_US (5 * 1000 * 1000LL)
+#define DRAIN_US (5 * 1000 * 1000LL) /* for requests in work */
+#define LINGER_US (300 * 1000LL)     /* for clients to take the last answers and hang up */
 
 /* ---- calls between loops ----------------------------------------------------------------- */
 
@@ -256,15 +257,21 @@ static void drain_end(void *arg)
         broker_conns_close(arg);
 }
 
+static void wait_for_zero(_Atomic int *count, int64_t limit_us)
+{
+        int64_t until_us = leat_os_monotonic_us() + limit_us;
+        while (atomic_load(count) > 0 && leat_os_monotonic_us() < until_us)
+                leat_os_sleep_us(1000);
+}
+
 void leat_broker_stop(struct leat_broker *broker)
 {
         if (broker == NULL)
                 return;
         for (int i = 0; i < broker->loop_count; i++)
                 leat_loop_post_wait(broker->loops[i].loop, drain_begin, &broker->loops[i]);
-        int64_t until_us = leat_os_monotonic_us() + DRAIN_US;
-        while (atomic_load(&broker->conns) > 0 && leat_os_monotonic_us() < until_us)
-                leat_os_sleep_us(1000);
+        wait_for_zero(&broker->requests, DRAIN_US);
+        wait_for_zero(&broker->conns, LINGER_US);
         for (int i = 0; i < broker->loop_count; i++)
                 leat_loop_post_wait(broker->loops[i].loop, drain_end, &broker->loops[i]);
         leat_log_close(broker->log);

@@ -21,22 +21,22 @@ enum { OP_SET, OP_DELETE, OP_APPEND, OP_SUBTRACT };
 struct setting {
         const char *name;
         int8_t type;
-        int64_t min, max;       /* of numbers */
-        const char *words;      /* allowed words, each between bars; NULL: any */
-        const char *value;      /* default, unless param >= 0 */
-        int param;              /* enum leat_param */
-        int64_t divide;         /* parameter's unit to ours */
+        int64_t min, max;  /* of numbers */
+        const char *words; /* allowed words, each between bars; NULL: any */
+        const char *value; /* default, unless param >= 0 */
+        int param;         /* enum leat_param */
+        int64_t divide;    /* parameter's unit to ours */
         const char *doc;
 };
 
 static const struct setting settings[] = {
-        {"cleanup.policy", TYPE_LIST, 0, 0, "|delete|", "delete", -1, 1, "What happens to old segments: they are deleted"},
+        {"cleanup.policy", TYPE_LIST, 0, 0, "|delete|", "delete", -1, 1,
+         "What happens to old segments: they are deleted"},
         {"compression.type", TYPE_STRING, 0, 0, "|producer|", "producer", -1, 1,
          "Batches keep the compression of their producer"},
         {"leat.keyed", TYPE_BOOLEAN, 0, 0, "|true|false|", "false", -1, 1,
          "Every record needs a key, and the newest record of a key counts"},
-        {"max.message.bytes", TYPE_INT, 0, INT32_MAX, NULL, NULL, LEAT_P_BROKER_MAX_MESSAGE, 1,
-         "Largest record batch"},
+        {"max.message.bytes", TYPE_INT, 0, INT32_MAX, NULL, NULL, LEAT_P_BROKER_MAX_MESSAGE, 1, "Largest record batch"},
         {"message.timestamp.after.max.ms", TYPE_LONG, 0, INT64_MAX, NULL, "3600000", -1, 1,
          "How far a record's timestamp may be ahead of the broker's clock"},
         {"message.timestamp.before.max.ms", TYPE_LONG, 0, INT64_MAX, NULL, "9223372036854775807", -1, 1,
@@ -87,8 +87,8 @@ int16_t broker_config_check(struct leat_arena *arena, struct leat_view name, str
 {
         const struct setting *setting = setting_find(name);
         if (setting == NULL) {
-                *ret_message = broker_text(arena, "Unknown topic config name: %.*s", (int)LEAT_MIN(name.len, (size_t)250),
-                                           name.data);
+                *ret_message = broker_text(arena, "Unknown topic config name: %.*s",
+                                           (int)LEAT_MIN(name.len, (size_t)250), name.data);
                 return LEAT_KAFKA_E_INVALID_CONFIG;
         }
         if (value.data == NULL)
@@ -104,14 +104,18 @@ int16_t broker_config_check(struct leat_arena *arena, struct leat_view name, str
         if (fits)
                 return 0;
         if (strcmp(setting->name, "cleanup.policy") == 0 && strstr(text, "compact") != NULL)
-                *ret_message = broker_text(arena, "Invalid value %.100s for configuration cleanup.policy: compaction is not "
-                                           "supported, only delete", text);
+                *ret_message = broker_text(arena,
+                                           "Invalid value %.100s for configuration cleanup.policy: compaction is not "
+                                           "supported, only delete",
+                                           text);
         else if (setting->words != NULL)
                 *ret_message = broker_text(arena, "Invalid value %.100s for configuration %s: allowed is %.*s", text,
                                            setting->name, (int)strlen(setting->words) - 2, setting->words + 1);
         else
-                *ret_message = broker_text(arena, "Invalid value %.100s for configuration %s: it must be a number from %" PRId64
-                                           " to %" PRId64, text, setting->name, setting->min, setting->max);
+                *ret_message = broker_text(
+                        arena,
+                        "Invalid value %.100s for configuration %s: it must be a number from %" PRId64 " to %" PRId64,
+                        text, setting->name, setting->min, setting->max);
         return LEAT_KAFKA_E_INVALID_CONFIG;
 }
 
@@ -138,11 +142,11 @@ void broker_topic_config_read(const struct leat_log_topic *topic, struct broker_
         };
 }
 
-struct leat_kafka_created_topic_config *broker_config_created(struct leat_arena *arena, const struct leat_log_topic *topic,
-                                                              int32_t *ret_count)
+struct leat_kafka_created_topic_config *broker_config_created(struct leat_arena *arena,
+                                                              const struct leat_log_topic *topic, int32_t *ret_count)
 {
-        struct leat_kafka_created_topic_config *out = LEAT_KAFKA_NEW(arena, created_topic_config,
-                                                                     LEAT_ARRAY_LEN(settings));
+        struct leat_kafka_created_topic_config *out =
+                LEAT_KAFKA_NEW(arena, created_topic_config, LEAT_ARRAY_LEN(settings));
         for (size_t i = 0; i < LEAT_ARRAY_LEN(settings); i++) {
                 const char *value = leat_log_topic_config(topic, settings[i].name);
                 out[i].name = leat_view_str(settings[i].name);
@@ -165,7 +169,8 @@ static bool wanted(const struct leat_kafka_describe_configs_resource *in, const 
         return in->configuration_keys_count < 0;
 }
 
-static void synonym_add(struct leat_kafka_described_config *out, const char *name, struct leat_view value, int8_t source)
+static void synonym_add(struct leat_kafka_described_config *out, const char *name, struct leat_view value,
+                        int8_t source)
 {
         struct leat_kafka_described_config_synonym *synonym = &out->synonyms[out->synonyms_count++];
         synonym->name = leat_view_str(name);
@@ -177,7 +182,8 @@ static void topic_describe(struct broker_request *req, const struct leat_kafka_d
                            struct leat_kafka_described_configs *out)
 {
         const struct leat_kafka_describe_configs_request *msg = req->message;
-        struct leat_log_topic *topic = broker_topic_lookup(req->home->broker, in->resource_name, NULL, &out->error_code);
+        struct leat_log_topic *topic =
+                broker_topic_lookup(req->home->broker, in->resource_name, NULL, &out->error_code);
         if (topic == NULL) {
                 const char *bad = broker_topic_name_bad(req->arena, in->resource_name);
                 if (bad != NULL)
@@ -259,6 +265,12 @@ static bool alias_exists(const char *name)
         return false;
 }
 
+/* Parameters of the other roles do not belong here. */
+static bool is_ours(const char *name)
+{
+        return strncmp(name, "broker.", 7) == 0 || strncmp(name, "log.", 4) == 0 || strncmp(name, "net.", 4) == 0;
+}
+
 static const char *param_text(struct leat_arena *arena, enum leat_param id, int64_t divide)
 {
         if (leat_param_info(id)->kind == LEAT_PARAM_BOOL)
@@ -288,7 +300,7 @@ static void broker_describe(struct broker_request *req, const struct leat_kafka_
         for (int i = 0; i < LEAT_PARAM_COUNT; i++) {
                 enum leat_param id = (enum leat_param)i;
                 const struct leat_param_info *info = leat_param_info(id);
-                if (alias_exists(info->name))
+                if (alias_exists(info->name) || !is_ours(info->name))
                         continue;
                 broker_add(req, in, out, info->name, param_text(req->arena, id, 1),
                            info->kind == LEAT_PARAM_BOOL ? TYPE_BOOLEAN : TYPE_LONG, leat_param(id) == info->value,
@@ -314,8 +326,10 @@ void broker_describe_configs(struct broker_request *req)
                         broker_describe(req, in, out);
                 } else {
                         out->error_code = LEAT_KAFKA_E_INVALID_REQUEST;
-                        out->error_message = broker_text(req->arena, "Unsupported resource type: %d; only topics and the "
-                                                         "broker have settings here", in->resource_type);
+                        out->error_message = broker_text(req->arena,
+                                                         "Unsupported resource type: %d; only topics and the "
+                                                         "broker have settings here",
+                                                         in->resource_type);
                 }
         }
         broker_respond(req, &res);
@@ -331,8 +345,8 @@ static int16_t alter_refuse(struct leat_kafka_altered_configs *out, int16_t code
 }
 
 /* One change; value NULL = back to the default. */
-static int16_t change_check(struct broker_request *req, const struct leat_kafka_alter_configs_resource *in, int32_t index,
-                            struct leat_log_config *change, struct leat_kafka_altered_configs *out)
+static int16_t change_check(struct broker_request *req, const struct leat_kafka_alter_configs_resource *in,
+                            int32_t index, struct leat_log_config *change, struct leat_kafka_altered_configs *out)
 {
         const struct leat_kafka_alter_config *config = &in->configs[index];
         struct leat_arena *arena = req->arena;
@@ -347,8 +361,9 @@ static int16_t change_check(struct broker_request *req, const struct leat_kafka_
         if (op < OP_SET || op > OP_SUBTRACT)
                 return alter_refuse(out, LEAT_KAFKA_E_INVALID_REQUEST, broker_text(arena, "Unknown operation %d", op));
         if (op == OP_SET && value.data == NULL)
-                return alter_refuse(out, LEAT_KAFKA_E_INVALID_REQUEST, broker_text(arena, "Null value not supported for %.*s",
-                                    (int)LEAT_MIN(config->name.len, (size_t)250), config->name.data));
+                return alter_refuse(out, LEAT_KAFKA_E_INVALID_REQUEST,
+                                    broker_text(arena, "Null value not supported for %.*s",
+                                                (int)LEAT_MIN(config->name.len, (size_t)250), config->name.data));
         if ((op == OP_APPEND || op == OP_SUBTRACT) && setting != NULL && setting->type != TYPE_LIST)
                 return alter_refuse(out, LEAT_KAFKA_E_INVALID_CONFIG,
                                     broker_text(arena, "%s is not allowed for config key %s, it is no list",
@@ -374,8 +389,9 @@ static void topic_alter(struct broker_request *req, const struct leat_kafka_alte
         struct leat_error err;
         struct leat_log_topic *topic = broker_topic_lookup(broker, in->resource_name, NULL, &out->error_code);
         if (topic == NULL) {
-                out->error_message = broker_text(req->arena, "The topic '%.*s' does not exist.",
-                                                 (int)LEAT_MIN(in->resource_name.len, (size_t)250), in->resource_name.data);
+                out->error_message =
+                        broker_text(req->arena, "The topic '%.*s' does not exist.",
+                                    (int)LEAT_MIN(in->resource_name.len, (size_t)250), in->resource_name.data);
                 return;
         }
         struct leat_log_config *changes = leat_arena_alloc(req->arena, (size_t)in->configs_count * sizeof(*changes));
@@ -411,7 +427,8 @@ static void alter_configs_run(void *arg)
                         topic_alter(req, in, out);
                 else
                         alter_refuse(out, LEAT_KAFKA_E_INVALID_REQUEST,
-                                     broker_text(req->arena, "Only settings of topics can be changed while running; the "
+                                     broker_text(req->arena,
+                                                 "Only settings of topics can be changed while running; the "
                                                  "broker's are parameters of its start: leat serve --set name=value"));
         }
         broker_go_home(req, alter_configs_answer);

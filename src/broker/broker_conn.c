@@ -247,7 +247,9 @@ static size_t on_data(struct leat_net_conn *net, void *user, struct leat_view da
                 if (bytes < 10 || bytes > frame_max) {
                         leat_diag(LEAT_DIAG_WARN, "broker", "connection closed",
                                   "peer=%s bytes=%zu max_bytes=%zu reason=\"%s\"", leat_net_conn_peer(net), bytes,
-                                  frame_max, bytes < 10 ? "no Kafka request" : "frame larger than broker.max.frame, or no Kafka client");
+                                  frame_max,
+                                  bytes < 10 ? "no Kafka request"
+                                             : "frame larger than broker.max.frame, or no Kafka client");
                         leat_stat_add(conn->home->broker->errors, 1);
                         leat_net_conn_close(net);
                         return data.len;

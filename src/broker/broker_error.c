@@ -8,20 +8,32 @@
 int16_t broker_error_of(const struct leat_error *err)
 {
         switch (err->code) {
-        case 0: return LEAT_KAFKA_E_NONE;
+        case 0:
+                return LEAT_KAFKA_E_NONE;
         case LEAT_EFULL:
         case LEAT_EIO:
-        case LEAT_ECORRUPT: return LEAT_KAFKA_E_KAFKA_STORAGE_ERROR;
-        case LEAT_ESEQUENCE: return LEAT_KAFKA_E_OUT_OF_ORDER_SEQUENCE_NUMBER;
-        case LEAT_EDUPLICATE: return LEAT_KAFKA_E_DUPLICATE_SEQUENCE_NUMBER;
-        case LEAT_EFENCED: return LEAT_KAFKA_E_INVALID_PRODUCER_EPOCH;
-        case LEAT_ENOTFOUND: return LEAT_KAFKA_E_UNKNOWN_TOPIC_OR_PARTITION;
-        case LEAT_EEXISTS: return LEAT_KAFKA_E_TOPIC_ALREADY_EXISTS;
-        case LEAT_EINVAL: return LEAT_KAFKA_E_INVALID_REQUEST;
-        case LEAT_ERANGE: return LEAT_KAFKA_E_OFFSET_OUT_OF_RANGE;
-        case LEAT_ETOOBIG: return LEAT_KAFKA_E_MESSAGE_TOO_LARGE;
-        case LEAT_ECLOSED: return LEAT_KAFKA_E_NOT_LEADER_OR_FOLLOWER;
-        default: return LEAT_KAFKA_E_UNKNOWN_SERVER_ERROR;
+        case LEAT_ECORRUPT:
+                return LEAT_KAFKA_E_KAFKA_STORAGE_ERROR;
+        case LEAT_ESEQUENCE:
+                return LEAT_KAFKA_E_OUT_OF_ORDER_SEQUENCE_NUMBER;
+        case LEAT_EDUPLICATE:
+                return LEAT_KAFKA_E_DUPLICATE_SEQUENCE_NUMBER;
+        case LEAT_EFENCED:
+                return LEAT_KAFKA_E_INVALID_PRODUCER_EPOCH;
+        case LEAT_ENOTFOUND:
+                return LEAT_KAFKA_E_UNKNOWN_TOPIC_OR_PARTITION;
+        case LEAT_EEXISTS:
+                return LEAT_KAFKA_E_TOPIC_ALREADY_EXISTS;
+        case LEAT_EINVAL:
+                return LEAT_KAFKA_E_INVALID_REQUEST;
+        case LEAT_ERANGE:
+                return LEAT_KAFKA_E_OFFSET_OUT_OF_RANGE;
+        case LEAT_ETOOBIG:
+                return LEAT_KAFKA_E_MESSAGE_TOO_LARGE;
+        case LEAT_ECLOSED:
+                return LEAT_KAFKA_E_NOT_LEADER_OR_FOLLOWER;
+        default:
+                return LEAT_KAFKA_E_UNKNOWN_SERVER_ERROR;
         }
 }
 
@@ -47,14 +59,18 @@ const char *broker_topic_name_bad(struct leat_arena *arena, struct leat_view nam
         if (name.len == 0)
                 return "Topic name is invalid: the empty string is not allowed";
         if (name.len > 249)
-                return leat_arena_printf(arena, "Topic name is invalid: the length of '%.*s' is longer than the max "
-                                         "allowed length 249", (int)LEAT_MIN(name.len, (size_t)300), name.data);
+                return leat_arena_printf(arena,
+                                         "Topic name is invalid: the length of '%.*s' is longer than the max "
+                                         "allowed length 249",
+                                         (int)LEAT_MIN(name.len, (size_t)300), name.data);
         if (leat_view_eq_str(name, ".") || leat_view_eq_str(name, ".."))
-                return leat_arena_printf(arena, "Topic name is invalid: '%.*s' is not allowed", (int)name.len, name.data);
+                return leat_arena_printf(arena, "Topic name is invalid: '%.*s' is not allowed", (int)name.len,
+                                         name.data);
         for (size_t i = 0; i < name.len; i++) {
                 uint8_t c = name.data[i];
                 if (!isalnum(c) && c != '.' && c != '_' && c != '-')
-                        return leat_arena_printf(arena, "Topic name is invalid: '%.*s' contains one or more characters "
+                        return leat_arena_printf(arena,
+                                                 "Topic name is invalid: '%.*s' contains one or more characters "
                                                  "other than ASCII alphanumerics, '.', '_' and '-'",
                                                  (int)name.len, name.data);
         }
@@ -80,7 +96,7 @@ struct leat_log_topic *broker_topic_lookup(struct leat_broker *broker, struct le
         struct leat_log_topic *topic = name.data != NULL ? leat_log_topic_find(broker->log, name)
                                                          : leat_log_topic_find_id(broker->log, id->bytes);
         if (topic == NULL)
-                *ret_error = name.data != NULL ? LEAT_KAFKA_E_UNKNOWN_TOPIC_OR_PARTITION
-                                               : LEAT_KAFKA_E_UNKNOWN_TOPIC_ID;
+                *ret_error =
+                        name.data != NULL ? LEAT_KAFKA_E_UNKNOWN_TOPIC_OR_PARTITION : LEAT_KAFKA_E_UNKNOWN_TOPIC_ID;
         return topic;
 }

@@ -30,10 +30,10 @@ struct fetch_watch {
 struct fetch_op {
         struct broker_request *req;
         struct fetch_list list;
-        size_t bytes;                    /* in the answer */
+        size_t bytes; /* in the answer */
         size_t max_bytes, min_bytes;
-        bool any;                        /* some partition has records already */
-        bool failed;                     /* some partition has an error: the answer does not wait */
+        bool any;    /* some partition has records already */
+        bool failed; /* some partition has an error: the answer does not wait */
         bool full;
         struct fetch_watch *watches;
         struct leat_timer *timer;
@@ -51,12 +51,15 @@ static void item_error(struct fetch_op *op, struct fetch_item *item, int16_t cod
 static int16_t read_error(const struct fetch_item *item, const struct leat_error *err)
 {
         switch (err->code) {
-        case LEAT_ERANGE: return LEAT_KAFKA_E_OFFSET_OUT_OF_RANGE;
-        case LEAT_ECORRUPT: return LEAT_KAFKA_E_CORRUPT_MESSAGE;
+        case LEAT_ERANGE:
+                return LEAT_KAFKA_E_OFFSET_OUT_OF_RANGE;
+        case LEAT_ECORRUPT:
+                return LEAT_KAFKA_E_CORRUPT_MESSAGE;
         case LEAT_ENOTFOUND:
                 return item->topic.data == NULL ? LEAT_KAFKA_E_UNKNOWN_TOPIC_ID
                                                 : LEAT_KAFKA_E_UNKNOWN_TOPIC_OR_PARTITION;
-        default: return broker_error_of(err);
+        default:
+                return broker_error_of(err);
         }
 }
 
@@ -71,7 +74,8 @@ static void item_read(struct fetch_op *op, struct fetch_item *item)
                 }
                 size_t room = op->bytes < op->max_bytes ? op->max_bytes - op->bytes : 0;
                 size_t own = item->max_bytes > 0 && (size_t)item->max_bytes > item->records.len
-                                     ? (size_t)item->max_bytes - item->records.len : 0;
+                                     ? (size_t)item->max_bytes - item->records.len
+                                     : 0;
                 if (item->records.len > 0 && own == 0)
                         return;
                 struct leat_chain more = LEAT_CHAIN_INIT;
@@ -123,8 +127,7 @@ static void item_open(struct fetch_op *op, struct fetch_item *item, bool by_id)
                 item->topic = (struct leat_view){0};
         struct leat_log_topic *topic = broker_topic_lookup(broker, item->topic, &item->topic_id, &error);
         if (topic != NULL) {
-                item->part = item->partition < 0 ? NULL
-                                                 : broker_part_get(broker, topic->id, (uint32_t)item->partition);
+                item->part = item->partition < 0 ? NULL : broker_part_get(broker, topic->id, (uint32_t)item->partition);
                 leat_log_topic_unref(topic);
                 error = item->part == NULL ? LEAT_KAFKA_E_UNKNOWN_TOPIC_OR_PARTITION
                                            : broker_epoch_check(broker, item->leader_epoch);
@@ -312,7 +315,8 @@ static size_t answer_limit(const struct broker_request *req, int32_t max_bytes)
                 return 0;
         size_t limit = LEAT_MIN((size_t)max_bytes, (size_t)leat_param(LEAT_P_BROKER_FETCH_MAX));
         /* Slow peers hold much already: one batch at a time. */
-        if (req->home->queued_bytes > (size_t)leat_param(LEAT_P_BROKER_FETCH_MEMORY) / (size_t)req->home->broker->loop_count)
+        if (req->home->queued_bytes >
+            (size_t)leat_param(LEAT_P_BROKER_FETCH_MEMORY) / (size_t)req->home->broker->loop_count)
                 limit = LEAT_MIN(limit, (size_t)1);
         return limit;
 }
@@ -326,8 +330,8 @@ void broker_fetch(struct broker_request *req)
         op->req = req;
         op->max_bytes = answer_limit(req, msg->max_bytes);
         op->min_bytes = LEAT_MIN((size_t)LEAT_MAX(msg->min_bytes, 0), op->max_bytes);
-        broker_session_begin(broker->sessions, msg, req->header.api_version, leat_loop_now_us(req->home->loop), req->arena,
-                             &op->list);
+        broker_session_begin(broker->sessions, msg, req->header.api_version, leat_loop_now_us(req->home->loop),
+                             req->arena, &op->list);
         for (uint32_t i = 0; i < op->list.count; i++)
                 item_open(op, &op->list.items[i], req->header.api_version >= 13);
         op_read_all(op);

@@ -56,35 +56,35 @@ struct broker_loop {
         struct leat_broker *broker;
         struct leat_loop *loop;
         int index;
-        struct leat_buf scratch;        /* decompressed records of the batch in hand */
-        struct broker_conn *conns;      /* all of this loop */
+        struct leat_buf scratch;   /* decompressed records of the batch in hand */
+        struct broker_conn *conns; /* all of this loop */
         int conn_count;
-        size_t queued_bytes;            /* answers that slow peers have not taken, about */
-        struct broker_post *posts;      /* that found a full queue, oldest first */
+        size_t queued_bytes;       /* answers that slow peers have not taken, about */
+        struct broker_post *posts; /* that found a full queue, oldest first */
         struct broker_post **posts_end;
         struct leat_timer *posts_timer;
-        struct broker_request *spare;   /* for reuse */
+        struct broker_request *spare; /* for reuse */
         int spare_count;
-        bool draining;                  /* no new requests */
+        bool draining; /* no new requests */
 };
 
 struct leat_broker {
         struct leat_log *log;
         struct leat_stats *stats;
-        struct leat_stats *own_stats;   /* when the caller gave none */
+        struct leat_stats *own_stats; /* when the caller gave none */
         struct leat_listener *listener;
         struct leat_net_ops ops;
         struct leat_net_opts opts;
         char cluster_id[32];
         struct broker_loop loops[BROKER_LOOPS_MAX];
         int loop_count;
-        struct broker_loop admin;       /* a thread for work that blocks */
-        struct leat_timer *gauges;      /* on loops[0] */
+        struct broker_loop admin;  /* a thread for work that blocks */
+        struct leat_timer *gauges; /* on loops[0] */
         pthread_mutex_t parts_lock;
-        struct broker_part *parts;      /* parts_lock */
+        struct broker_part *parts; /* parts_lock */
         struct broker_sessions *sessions;
         _Atomic int conns;
-        _Atomic int requests;           /* in work, of all loops */
+        _Atomic int requests; /* in work, of all loops */
         _Atomic uint64_t *api_requests[128];
         _Atomic uint64_t *api_time_us[128];
         _Atomic uint64_t *errors;
@@ -102,38 +102,37 @@ extern const struct leat_net_ops broker_conn_ops;
 
 struct broker_conn {
         uint32_t magic;
-        struct leat_net_conn *net;      /* NULL once closed */
+        struct leat_net_conn *net; /* NULL once closed */
         struct broker_loop *home;
         struct broker_conn *next, *prev;
         struct broker_request *first, *last; /* in order of arrival, not answered yet */
         uint32_t in_flight;
         size_t in_flight_bytes;
-        size_t queued_seen;             /* part of home->queued_bytes */
+        size_t queued_seen; /* part of home->queued_bytes */
         bool paused;
-        bool greeted;                   /* sent a request that we understood */
+        bool greeted; /* sent a request that we understood */
 };
 
 struct broker_request {
         uint32_t magic;
         struct broker_loop *home;
-        struct broker_conn *conn;       /* NULL when it has closed; home thread */
+        struct broker_conn *conn; /* NULL when it has closed; home thread */
         struct broker_request *next;
         struct leat_kafka_header header; /* client_id points into the frame */
         const struct leat_kafka_api *api;
-        struct leat_block *block;       /* keeps the frame */
+        struct leat_block *block; /* keeps the frame */
         struct leat_view frame;
         struct leat_arena *arena;
-        void *message;                  /* struct leat_kafka_<api>_request */
-        void *op;                       /* the handler's own */
+        void *message;                              /* struct leat_kafka_<api>_request */
+        void *op;                                   /* the handler's own */
         void (*cancel)(struct broker_request *req); /* the connection closed, or the broker stops: end it soon */
         int64_t start_us;
         struct leat_chain answer;
         bool done;
-        bool silent;                    /* Produce with acks=0: no answer */
-        bool drop_conn;                 /* close the connection in place of an answer */
-        char local[72];                 /* the address that the client reached us by */
+        bool silent;    /* Produce with acks=0: no answer */
+        bool drop_conn; /* close the connection in place of an answer */
+        char local[72]; /* the address that the client reached us by */
 };
-
 
 /* Encodes @message (struct leat_kafka_<api>_response) as the answer and ends the request, which is freed before this
  * returns, or later when older ones are not answered yet. Thread: home. */
@@ -186,11 +185,12 @@ struct broker_part {
         struct leat_broker *broker;
         struct leat_log_partition *log_part; /* owns a reference */
         _Atomic int refs;
-        struct broker_part *next, *prev;     /* parts_lock */
-        int owner;                           /* index of the loop that appends */
-        _Atomic uint32_t waiting;            /* loops (bits) with parked fetches */
+        struct broker_part *next, *prev;               /* parts_lock */
+        int owner;                                     /* index of the loop that appends */
+        _Atomic uint32_t waiting;                      /* loops (bits) with parked fetches */
         struct fetch_watch *watches[BROKER_LOOPS_MAX]; /* each of its loop's thread */
-        _Atomic uint64_t *produced_bytes, *produced_records, *fetched_bytes, *fetched_records, *end_offset, *topic_bytes;
+        _Atomic uint64_t *produced_bytes, *produced_records, *fetched_bytes, *fetched_records, *end_offset,
+                *topic_bytes;
 };
 /* The partition, one reference; NULL when there is none. */
 struct broker_part *broker_part_get(struct leat_broker *broker, const uint8_t id[LEAT_LOG_ID_BYTES], uint32_t index);
@@ -203,7 +203,7 @@ void broker_parts_free(struct leat_broker *broker);
 /* ---- fetch sessions (broker_session.c) ---------------------------------------------------------- */
 struct fetch_item {
         struct leat_topic_id topic_id;
-        struct leat_view topic;              /* versions before 13 */
+        struct leat_view topic; /* versions before 13 */
         int32_t partition;
         int32_t leader_epoch;
         int64_t offset;
@@ -213,16 +213,16 @@ struct fetch_item {
         struct fetch_watch *watch;
         struct leat_chain records;
         int64_t next;
-        int64_t high, start;                 /* -1 unknown */
+        int64_t high, start; /* -1 unknown */
         int16_t error;
-        bool changed;                        /* sessions: must be in the answer though it has no records */
+        bool changed; /* sessions: must be in the answer though it has no records */
 };
 struct fetch_list {
-        struct fetch_item *items;            /* of the request's arena */
+        struct fetch_item *items; /* of the request's arena */
         uint32_t count;
-        int32_t session_id;                  /* of the answer; 0 none */
-        int16_t error;                       /* top level; nothing else counts then */
-        bool incremental;                    /* leave out partitions without news */
+        int32_t session_id; /* of the answer; 0 none */
+        int16_t error;      /* top level; nothing else counts then */
+        bool incremental;   /* leave out partitions without news */
 };
 struct broker_sessions *broker_sessions_new(uint32_t limit);
 void broker_sessions_free(struct broker_sessions *sessions);
@@ -276,7 +276,7 @@ void broker_topic_config_read(const struct leat_log_topic *topic, struct broker_
 int16_t broker_config_check(struct leat_arena *arena, struct leat_view name, struct leat_view value,
                             struct leat_view *ret_message);
 /* The settings of a topic as CreateTopics answers them. */
-struct leat_kafka_created_topic_config *broker_config_created(struct leat_arena *arena, const struct leat_log_topic *topic,
-                                                              int32_t *ret_count);
+struct leat_kafka_created_topic_config *broker_config_created(struct leat_arena *arena,
+                                                              const struct leat_log_topic *topic, int32_t *ret_count);
 
 #endif

@@ -150,8 +150,8 @@ static void metadata_create(void *arg)
                 struct leat_log_topic *topic = NULL;
                 if (!may_create(req, &msg->topics[i]))
                         continue;
-                const char *name = leat_arena_strndup(req->arena, (const char *)msg->topics[i].name.data,
-                                                      msg->topics[i].name.len);
+                const char *name =
+                        leat_arena_strndup(req->arena, (const char *)msg->topics[i].name.data, msg->topics[i].name.len);
                 int rc = leat_log_topic_create(req->home->broker->log, name,
                                                (uint32_t)leat_param(LEAT_P_BROKER_DEFAULT_PARTITIONS), NULL, 0, &topic,
                                                &err);
@@ -191,8 +191,8 @@ void broker_describe_cluster(struct broker_request *req)
         if (msg->endpoint_type != 1) {
                 res.error_code = msg->endpoint_type == 2 ? LEAT_KAFKA_E_MISMATCHED_ENDPOINT_TYPE
                                                          : LEAT_KAFKA_E_UNSUPPORTED_ENDPOINT_TYPE;
-                res.error_message = broker_text(req->arena, "This is a broker, not an endpoint of type %d.",
-                                                msg->endpoint_type);
+                res.error_message =
+                        broker_text(req->arena, "This is a broker, not an endpoint of type %d.", msg->endpoint_type);
                 res.cluster_id = leat_view_of("", 0);
                 broker_respond(req, &res);
                 return;
@@ -311,7 +311,8 @@ void broker_describe_topic_partitions(struct broker_request *req)
                 } else {
                         struct leat_kafka_described_topic *out = &d.res.topics[d.res.topics_count++];
                         out->error_code = broker_topic_name_bad(req->arena, name) != NULL
-                                                  ? LEAT_KAFKA_E_INVALID_TOPIC_EXCEPTION : error;
+                                                  ? LEAT_KAFKA_E_INVALID_TOPIC_EXCEPTION
+                                                  : error;
                         out->name = name;
                 }
         }

@@ -109,11 +109,16 @@ static int offset_find(struct broker_request *req, struct broker_part *part, int
 static int timestamp_version(int64_t time_ms)
 {
         switch (time_ms) {
-        case AT_MAX_TIMESTAMP: return 7;
-        case AT_EARLIEST_LOCAL: return 8;
-        case AT_LATEST_TIERED: return 9;
-        case AT_EARLIEST_PENDING_UPLOAD: return 11;
-        default: return time_ms >= AT_EARLIEST ? 1 : 127;
+        case AT_MAX_TIMESTAMP:
+                return 7;
+        case AT_EARLIEST_LOCAL:
+                return 8;
+        case AT_LATEST_TIERED:
+                return 9;
+        case AT_EARLIEST_PENDING_UPLOAD:
+                return 11;
+        default:
+                return time_ms >= AT_EARLIEST ? 1 : 127;
         }
 }
 
@@ -127,8 +132,8 @@ static void partition_list(struct broker_request *req, const struct leat_log_top
         out->error_code = topic_error;
         if (topic == NULL)
                 return;
-        struct broker_part *part = in->partition_index < 0 ? NULL
-                                           : broker_part_get(broker, topic->id, (uint32_t)in->partition_index);
+        struct broker_part *part =
+                in->partition_index < 0 ? NULL : broker_part_get(broker, topic->id, (uint32_t)in->partition_index);
         if (part == NULL) {
                 out->error_code = LEAT_KAFKA_E_UNKNOWN_TOPIC_OR_PARTITION;
                 return;
@@ -175,8 +180,8 @@ static void epoch_end(struct broker_request *req, const struct leat_log_topic *t
         out->error_code = topic_error;
         if (topic == NULL)
                 return;
-        struct broker_part *part = in->partition < 0 ? NULL
-                                           : broker_part_get(broker, topic->id, (uint32_t)in->partition);
+        struct broker_part *part =
+                in->partition < 0 ? NULL : broker_part_get(broker, topic->id, (uint32_t)in->partition);
         if (part == NULL) {
                 out->error_code = LEAT_KAFKA_E_UNKNOWN_TOPIC_OR_PARTITION;
                 return;
@@ -220,8 +225,9 @@ static void partition_trim(struct broker_request *req, const struct leat_log_top
         out->error_code = topic_error;
         if (topic == NULL)
                 return;
-        struct broker_part *part = in->partition_index < 0 ? NULL
-                : broker_part_get(req->home->broker, topic->id, (uint32_t)in->partition_index);
+        struct broker_part *part =
+                in->partition_index < 0 ? NULL
+                                        : broker_part_get(req->home->broker, topic->id, (uint32_t)in->partition_index);
         if (part == NULL) {
                 out->error_code = LEAT_KAFKA_E_UNKNOWN_TOPIC_OR_PARTITION;
                 return;

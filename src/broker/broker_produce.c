@@ -19,15 +19,15 @@
 #include "broker_int.h"
 
 struct produce_item {
-        struct leat_log_waiter waiter;      /* first */
+        struct leat_log_waiter waiter; /* first */
         struct produce_op *op;
-        struct produce_item *next;          /* of the same owner */
+        struct produce_item *next; /* of the same owner */
         struct leat_kafka_produced_partition *answer;
         struct broker_part *part;
         struct leat_view records;
         const char *topic;
         struct broker_topic_config config;
-        struct leat_error error;            /* of the sync; code 0 = durable */
+        struct leat_error error; /* of the sync; code 0 = durable */
 };
 
 struct produce_group {
@@ -40,8 +40,8 @@ struct produce_op {
         struct leat_kafka_produce_response res;
         struct produce_item *items;
         uint32_t count;
-        _Atomic uint32_t pending;           /* items without a result, and 1 while they are handed out */
-        bool failed;                        /* some partition (acks=0 closes the connection then) */
+        _Atomic uint32_t pending; /* items without a result, and 1 while they are handed out */
+        bool failed;              /* some partition (acks=0 closes the connection then) */
         struct produce_group groups[BROKER_LOOPS_MAX];
 };
 
@@ -119,8 +119,10 @@ static int16_t header_check(struct produce_item *item, struct leat_kafka_batch *
         }
         int rc = leat_kafka_batch_parse(item->records, batch, NULL, &err);
         if (rc != 0)
-                return batch_refuse(item, rc == LEAT_EUNSUPPORTED ? LEAT_KAFKA_E_UNSUPPORTED_FOR_MESSAGE_FORMAT
-                                                                   : LEAT_KAFKA_E_CORRUPT_MESSAGE, &err);
+                return batch_refuse(item,
+                                    rc == LEAT_EUNSUPPORTED ? LEAT_KAFKA_E_UNSUPPORTED_FOR_MESSAGE_FORMAT
+                                                            : LEAT_KAFKA_E_CORRUPT_MESSAGE,
+                                    &err);
         if (batch->bytes.len != item->records.len) {
                 leat_error_set(&err, LEAT_EINVAL, "Produce requests must have exactly one record batch per partition");
                 return batch_refuse(item, LEAT_KAFKA_E_INVALID_RECORD, &err);
@@ -128,8 +130,8 @@ static int16_t header_check(struct produce_item *item, struct leat_kafka_batch *
         if ((int64_t)batch->bytes.len > item->config.max_message_bytes) {
                 leat_error_set(&err, LEAT_ETOOBIG,
                                "The record batch size in the append to %s-%u is %zu bytes which exceeds the maximum "
-                               "configured value of %" PRId64 ".", item->topic, index, batch->bytes.len,
-                               item->config.max_message_bytes);
+                               "configured value of %" PRId64 ".",
+                               item->topic, index, batch->bytes.len, item->config.max_message_bytes);
                 return batch_refuse(item, LEAT_KAFKA_E_MESSAGE_TOO_LARGE, &err);
         }
         if (leat_kafka_batch_check_crc(batch, &err) != 0)
@@ -139,7 +141,8 @@ static int16_t header_check(struct produce_item *item, struct leat_kafka_batch *
                 return batch_refuse(item, LEAT_KAFKA_E_INVALID_RECORD, &err);
         }
         if (leat_kafka_batch_append_time(batch)) {
-                leat_error_set(&err, LEAT_EINVAL, "Invalid timestamp type in message. Producer should not set timestamp "
+                leat_error_set(&err, LEAT_EINVAL,
+                               "Invalid timestamp type in message. Producer should not set timestamp "
                                "type to LogAppendTime.");
                 return batch_refuse(item, LEAT_KAFKA_E_INVALID_TIMESTAMP, &err);
         }
@@ -153,8 +156,9 @@ static int16_t header_check(struct produce_item *item, struct leat_kafka_batch *
                 return batch_refuse(item, LEAT_KAFKA_E_UNSUPPORTED_COMPRESSION_TYPE, &err);
         }
         if (batch->producer_id >= 0 && batch->base_sequence < 0) {
-                leat_error_set(&err, LEAT_EINVAL, "Invalid sequence number %" PRId32
-                               " in record batch with producerId %" PRId64, batch->base_sequence, batch->producer_id);
+                leat_error_set(&err, LEAT_EINVAL,
+                               "Invalid sequence number %" PRId32 " in record batch with producerId %" PRId64,
+                               batch->base_sequence, batch->producer_id);
                 return batch_refuse(item, LEAT_KAFKA_E_INVALID_RECORD, &err);
         }
         return 0;
@@ -194,7 +198,8 @@ static int16_t time_check(struct produce_item *item, int64_t max_ms, int64_t now
                 return 0;
         leat_error_set(&err, LEAT_ERANGE,
                        "Timestamp %" PRId64 " of message is out of range: the broker's time is %" PRId64
-                       " and message.timestamp.%s.max.ms %" PRId64, max_ms, now_ms, max_ms > now_ms ? "after" : "before",
+                       " and message.timestamp.%s.max.ms %" PRId64,
+                       max_ms, now_ms, max_ms > now_ms ? "after" : "before",
                        max_ms > now_ms ? config->after_max_ms : config->before_max_ms);
         return batch_refuse(item, LEAT_KAFKA_E_INVALID_TIMESTAMP, &err);
 }
@@ -202,8 +207,8 @@ static int16_t time_check(struct produce_item *item, int64_t max_ms, int64_t now
 /* ---- appending, on the owner loop --------------------------------------------------------------------- */
 
 /* The bytes to append: the producer's, or a copy where the header must change. */
-static struct leat_view bytes_to_append(struct produce_item *item, const struct leat_kafka_batch *batch,
-                                        int64_t max_ms, int64_t now_ms, struct leat_buf *copy)
+static struct leat_view bytes_to_append(struct produce_item *item, const struct leat_kafka_batch *batch, int64_t max_ms,
+                                        int64_t now_ms, struct leat_buf *copy)
 {
         if (!item->config.append_time && batch->max_timestamp_ms == max_ms)
                 return batch->bytes;

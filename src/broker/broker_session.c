@@ -27,26 +27,26 @@
 
 struct entry {
         struct leat_topic_id topic_id;
-        char *topic;            /* by name; NULL: by id */
+        char *topic; /* by name; NULL: by id */
         int32_t partition;
         int32_t leader_epoch;
         int64_t offset;
         int32_t max_bytes;
         int64_t told_high, told_start;
-        bool gone;              /* forgotten; removed at the next tidying */
-        uint32_t next;          /* of the same hash */
+        bool gone;     /* forgotten; removed at the next tidying */
+        uint32_t next; /* of the same hash */
 };
 
 struct session {
         int32_t id;
-        int32_t epoch;          /* expected next */
+        int32_t epoch; /* expected next */
         bool by_id;
         int64_t used_us;
         struct entry *entries;
         uint32_t count, cap, gone;
-        uint32_t *heads;        /* hash heads, head_count a power of two */
+        uint32_t *heads; /* hash heads, head_count a power of two */
         uint32_t head_count;
-        uint32_t first;         /* entry that the next answer begins with, so that each gets its turn */
+        uint32_t first; /* entry that the next answer begins with, so that each gets its turn */
 };
 
 struct broker_sessions {

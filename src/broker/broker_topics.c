@@ -41,28 +41,37 @@ static int16_t shape_check(struct leat_arena *arena, const struct leat_kafka_cre
 {
         if (in->assignments_count > 0) {
                 if (in->num_partitions != -1 || in->replication_factor != -1)
-                        return refuse(out, LEAT_KAFKA_E_INVALID_REQUEST, broker_text(arena,
-                                "A manual partition assignment was specified, but numPartitions or replicationFactor was "
-                                "not set to -1."));
+                        return refuse(out, LEAT_KAFKA_E_INVALID_REQUEST,
+                                      broker_text(arena, "A manual partition assignment was specified, but "
+                                                         "numPartitions or replicationFactor was "
+                                                         "not set to -1."));
                 *ret_partitions = in->assignments_count > LEAT_LOG_PARTITIONS_MAX ? 0 : assigned_partitions(in);
                 if (*ret_partitions == 0)
-                        return refuse(out, LEAT_KAFKA_E_INVALID_REPLICA_ASSIGNMENT, broker_text(arena,
-                                "Partitions must be numbered from 0 without gaps, each on node %d, the only one.",
-                                BROKER_NODE_ID));
+                        return refuse(out, LEAT_KAFKA_E_INVALID_REPLICA_ASSIGNMENT,
+                                      broker_text(arena,
+                                                  "Partitions must be numbered from 0 without gaps, each on node %d, "
+                                                  "the only one.",
+                                                  BROKER_NODE_ID));
                 return 0;
         }
         if (in->replication_factor != -1 && in->replication_factor != 1)
-                return refuse(out, LEAT_KAFKA_E_INVALID_REPLICATION_FACTOR, in->replication_factor < 1
-                        ? broker_text(arena, "Replication factor must be larger than 0, or -1 to use the default value.")
-                        : broker_text(arena, "Unable to replicate the partition %d time(s): The target replication factor "
-                                      "of %d cannot be reached because only 1 broker(s) are registered.",
-                                      in->replication_factor, in->replication_factor));
+                return refuse(
+                        out, LEAT_KAFKA_E_INVALID_REPLICATION_FACTOR,
+                        in->replication_factor < 1
+                                ? broker_text(
+                                          arena,
+                                          "Replication factor must be larger than 0, or -1 to use the default value.")
+                                : broker_text(
+                                          arena,
+                                          "Unable to replicate the partition %d time(s): The target replication factor "
+                                          "of %d cannot be reached because only 1 broker(s) are registered.",
+                                          in->replication_factor, in->replication_factor));
         if (in->num_partitions != -1 && in->num_partitions < 1)
-                return refuse(out, LEAT_KAFKA_E_INVALID_PARTITIONS, broker_text(arena,
-                        "Number of partitions was set to an invalid non-positive value."));
+                return refuse(out, LEAT_KAFKA_E_INVALID_PARTITIONS,
+                              broker_text(arena, "Number of partitions was set to an invalid non-positive value."));
         if (in->num_partitions > LEAT_LOG_PARTITIONS_MAX)
-                return refuse(out, LEAT_KAFKA_E_INVALID_PARTITIONS, broker_text(arena,
-                        "A topic has at most %d partitions.", LEAT_LOG_PARTITIONS_MAX));
+                return refuse(out, LEAT_KAFKA_E_INVALID_PARTITIONS,
+                              broker_text(arena, "A topic has at most %d partitions.", LEAT_LOG_PARTITIONS_MAX));
         *ret_partitions = in->num_partitions == -1 ? (uint32_t)leat_param(LEAT_P_BROKER_DEFAULT_PARTITIONS)
                                                    : (uint32_t)in->num_partitions;
         return 0;
@@ -91,8 +100,9 @@ static int16_t topic_check(struct broker_request *req, int32_t index, struct lea
         struct leat_log_topic *topic = leat_log_topic_find(req->home->broker->log, in->name);
         if (topic != NULL) {
                 leat_log_topic_unref(topic);
-                return refuse(out, LEAT_KAFKA_E_TOPIC_ALREADY_EXISTS,
-                              broker_text(req->arena, "Topic '%.*s' already exists.", (int)in->name.len, in->name.data));
+                return refuse(
+                        out, LEAT_KAFKA_E_TOPIC_ALREADY_EXISTS,
+                        broker_text(req->arena, "Topic '%.*s' already exists.", (int)in->name.len, in->name.data));
         }
         if (shape_check(req->arena, in, out, ret_partitions) != 0)
                 return out->error_code;
@@ -119,8 +129,8 @@ static void topic_create(struct broker_request *req, int32_t index, struct leat_
         for (int32_t i = 0; i < in->configs_count; i++) {
                 if (in->configs[i].value.data == NULL)
                         continue; /* the default */
-                configs[count].name = leat_arena_strndup(req->arena, (const char *)in->configs[i].name.data,
-                                                         in->configs[i].name.len);
+                configs[count].name =
+                        leat_arena_strndup(req->arena, (const char *)in->configs[i].name.data, in->configs[i].name.len);
                 configs[count++].value = leat_arena_strndup(req->arena, (const char *)in->configs[i].value.data,
                                                             in->configs[i].value.len);
         }
@@ -234,18 +244,22 @@ void broker_delete_topics(struct broker_request *req)
 
 /* ---- CreatePartitions ------------------------------------------------------------------------------------ */
 
-static int16_t grow_check(struct broker_request *req, const struct leat_kafka_create_partitions_topic *in,
-                          uint32_t now, struct leat_kafka_created_partitions *out)
+static int16_t grow_check(struct broker_request *req, const struct leat_kafka_create_partitions_topic *in, uint32_t now,
+                          struct leat_kafka_created_partitions *out)
 {
         if (in->count <= (int32_t)now) {
-                out->error_message = in->count == (int32_t)now
-                        ? broker_text(req->arena, "Topic already has %u partition(s).", now)
-                        : broker_text(req->arena, "The topic %.*s currently has %u partition(s); %d would not be an "
-                                      "increase.", (int)in->name.len, in->name.data, now, in->count);
+                out->error_message =
+                        in->count == (int32_t)now
+                                ? broker_text(req->arena, "Topic already has %u partition(s).", now)
+                                : broker_text(req->arena,
+                                              "The topic %.*s currently has %u partition(s); %d would not be an "
+                                              "increase.",
+                                              (int)in->name.len, in->name.data, now, in->count);
                 return LEAT_KAFKA_E_INVALID_PARTITIONS;
         }
         if (in->count > LEAT_LOG_PARTITIONS_MAX) {
-                out->error_message = broker_text(req->arena, "A topic has at most %d partitions.", LEAT_LOG_PARTITIONS_MAX);
+                out->error_message =
+                        broker_text(req->arena, "A topic has at most %d partitions.", LEAT_LOG_PARTITIONS_MAX);
                 return LEAT_KAFKA_E_INVALID_PARTITIONS;
         }
         if (in->assignments_count < 0)

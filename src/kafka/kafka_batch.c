@@ -25,8 +25,8 @@ int leat_kafka_batch_parse(struct leat_view data, struct leat_kafka_batch *ret_b
         int32_t length = (int32_t)leat_get_be32(data.data + 8);
         /* The older formats have the magic at the same place. */
         if (data.len > 16 && data.data[16] < 2)
-                return leat_error_set(err, LEAT_EUNSUPPORTED, "record batch has message format %u; only format 2 is taken",
-                                      data.data[16]);
+                return leat_error_set(err, LEAT_EUNSUPPORTED,
+                                      "record batch has message format %u; only format 2 is taken", data.data[16]);
         if (length < LEAT_KAFKA_BATCH_HEADER_BYTES - LEAT_KAFKA_BATCH_PREFIX_BYTES)
                 return leat_error_set(err, LEAT_ECORRUPT, "record batch says it has %" PRId32 " bytes", length);
         size_t bytes = (size_t)length + LEAT_KAFKA_BATCH_PREFIX_BYTES;
@@ -165,9 +165,10 @@ int leat_kafka_records_next(struct leat_kafka_record_iter *iter, struct leat_rec
                 return record_bad(batch, iter->index, err);
         iter->index++;
         ret_record->offset = (int64_t)((uint64_t)batch->base_offset + (uint64_t)raw.offset_delta);
-        ret_record->timestamp_ms = leat_kafka_batch_append_time(batch)
-                                           ? batch->max_timestamp_ms
-                                           : (int64_t)((uint64_t)batch->base_timestamp_ms + (uint64_t)raw.timestamp_delta);
+        ret_record->timestamp_ms =
+                leat_kafka_batch_append_time(batch)
+                        ? batch->max_timestamp_ms
+                        : (int64_t)((uint64_t)batch->base_timestamp_ms + (uint64_t)raw.timestamp_delta);
         ret_record->key = raw.key;
         ret_record->value = raw.value;
         ret_record->headers = raw.headers;
@@ -205,7 +206,8 @@ int leat_kafka_records_check(const struct leat_kafka_batch *batch, size_t max_by
                 struct raw_record raw;
                 if (!record_read(&iter.cur, &raw) || raw.offset_delta != i || !headers_fit(raw.headers))
                         return record_bad(batch, i, err);
-                max_ms = LEAT_MAX(max_ms, (int64_t)((uint64_t)batch->base_timestamp_ms + (uint64_t)raw.timestamp_delta));
+                max_ms =
+                        LEAT_MAX(max_ms, (int64_t)((uint64_t)batch->base_timestamp_ms + (uint64_t)raw.timestamp_delta));
                 if (need_key && raw.key.data == NULL) {
                         if (ret_index != NULL)
                                 *ret_index = i;

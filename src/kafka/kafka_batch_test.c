@@ -5,8 +5,8 @@
 
 #include "leat/test.h"
 
-static const int codecs[] = {LEAT_KAFKA_CODEC_NONE, LEAT_KAFKA_CODEC_GZIP, LEAT_KAFKA_CODEC_SNAPPY, LEAT_KAFKA_CODEC_LZ4,
-                             LEAT_KAFKA_CODEC_ZSTD};
+static const int codecs[] = {LEAT_KAFKA_CODEC_NONE, LEAT_KAFKA_CODEC_GZIP, LEAT_KAFKA_CODEC_SNAPPY,
+                             LEAT_KAFKA_CODEC_LZ4, LEAT_KAFKA_CODEC_ZSTD};
 
 static void batch_make(int codec, int count, struct leat_buf *out)
 {
@@ -98,7 +98,8 @@ static bool reads_well(struct leat_view bytes)
         struct leat_error err;
         struct leat_kafka_batch batch;
         struct leat_buf scratch = LEAT_BUF_INIT;
-        bool well = leat_kafka_batch_parse(bytes, &batch, NULL, &err) == 0 && leat_kafka_batch_check_crc(&batch, &err) == 0 &&
+        bool well = leat_kafka_batch_parse(bytes, &batch, NULL, &err) == 0 &&
+                    leat_kafka_batch_check_crc(&batch, &err) == 0 &&
                     leat_kafka_records_check(&batch, 1 << 20, false, &scratch, NULL, NULL, &err) == 0;
         leat_buf_done(&scratch);
         return well;
@@ -123,7 +124,8 @@ LEAT_TEST(batch_bit_flips)
                 for (size_t len = 0; len < bytes.len; len++) {
                         size_t need;
                         struct leat_kafka_batch batch;
-                        CHECK_INT(leat_kafka_batch_parse(leat_view_of(bytes.data, len), &batch, &need, &err), LEAT_EINVAL);
+                        CHECK_INT(leat_kafka_batch_parse(leat_view_of(bytes.data, len), &batch, &need, &err),
+                                  LEAT_EINVAL);
                         CHECK(need > len);
                 }
                 leat_buf_done(&bytes);
@@ -159,11 +161,13 @@ LEAT_TEST(compress_sizes)
                         CHECK(leat_view_eq(leat_buf_view(&out), leat_view_of(data, sizes[i])));
                         leat_buf_clear(&out);
                         if (sizes[i] > 0)
-                                CHECK_INT(leat_kafka_decompress(codecs[c], leat_buf_view(&packed), sizes[i] - 1, &out, &err),
+                                CHECK_INT(leat_kafka_decompress(codecs[c], leat_buf_view(&packed), sizes[i] - 1, &out,
+                                                                &err),
                                           LEAT_ETOOBIG);
                         leat_buf_clear(&out);
-                        CHECK_INT(leat_kafka_decompress(codecs[c], leat_view_of(packed.data, packed.len / 2), 1 << 22, &out,
-                                                        &err), LEAT_ECORRUPT);
+                        CHECK_INT(leat_kafka_decompress(codecs[c], leat_view_of(packed.data, packed.len / 2), 1 << 22,
+                                                        &out, &err),
+                                  LEAT_ECORRUPT);
                         leat_buf_done(&packed);
                         leat_buf_done(&out);
                 }

@@ -48,26 +48,45 @@ static inline bool has(const struct leat_kafka_field *f, int version)
 static size_t type_bytes(const struct leat_kafka_field *f)
 {
         switch (f->type) {
-        case LEAT_KAFKA_T_BOOL: return sizeof(bool);
-        case LEAT_KAFKA_T_INT8: return 1;
-        case LEAT_KAFKA_T_INT16: return 2;
-        case LEAT_KAFKA_T_INT32: return 4;
-        case LEAT_KAFKA_T_INT64: return 8;
-        case LEAT_KAFKA_T_UUID: return sizeof(struct leat_topic_id);
-        case LEAT_KAFKA_T_STRUCT: return f->sub->bytes;
-        default: return sizeof(struct leat_view);
+        case LEAT_KAFKA_T_BOOL:
+                return sizeof(bool);
+        case LEAT_KAFKA_T_INT8:
+                return 1;
+        case LEAT_KAFKA_T_INT16:
+                return 2;
+        case LEAT_KAFKA_T_INT32:
+                return 4;
+        case LEAT_KAFKA_T_INT64:
+                return 8;
+        case LEAT_KAFKA_T_UUID:
+                return sizeof(struct leat_topic_id);
+        case LEAT_KAFKA_T_STRUCT:
+                return f->sub->bytes;
+        default:
+                return sizeof(struct leat_view);
         }
 }
 
 static void default_set(const struct leat_kafka_field *f, void *at)
 {
         switch (f->type) {
-        case LEAT_KAFKA_T_BOOL: *(bool *)at = f->value != 0; break;
-        case LEAT_KAFKA_T_INT8: *(int8_t *)at = (int8_t)f->value; break;
-        case LEAT_KAFKA_T_INT16: *(int16_t *)at = (int16_t)f->value; break;
-        case LEAT_KAFKA_T_INT32: *(int32_t *)at = (int32_t)f->value; break;
-        case LEAT_KAFKA_T_INT64: *(int64_t *)at = f->value; break;
-        default: break;
+        case LEAT_KAFKA_T_BOOL:
+                *(bool *)at = f->value != 0;
+                break;
+        case LEAT_KAFKA_T_INT8:
+                *(int8_t *)at = (int8_t)f->value;
+                break;
+        case LEAT_KAFKA_T_INT16:
+                *(int16_t *)at = (int16_t)f->value;
+                break;
+        case LEAT_KAFKA_T_INT32:
+                *(int32_t *)at = (int32_t)f->value;
+                break;
+        case LEAT_KAFKA_T_INT64:
+                *(int64_t *)at = f->value;
+                break;
+        default:
+                break;
         }
 }
 
@@ -143,20 +162,36 @@ static void struct_read(struct reader *r, const struct leat_kafka_schema *schema
 static void value_read(struct reader *r, const struct leat_kafka_field *f, void *at)
 {
         switch (f->type) {
-        case LEAT_KAFKA_T_BOOL: *(bool *)at = leat_cursor_u8(&r->cur) != 0; break;
-        case LEAT_KAFKA_T_INT8: *(int8_t *)at = (int8_t)leat_cursor_u8(&r->cur); break;
-        case LEAT_KAFKA_T_INT16: *(int16_t *)at = (int16_t)leat_cursor_be16(&r->cur); break;
-        case LEAT_KAFKA_T_INT32: *(int32_t *)at = (int32_t)leat_cursor_be32(&r->cur); break;
-        case LEAT_KAFKA_T_INT64: *(int64_t *)at = (int64_t)leat_cursor_be64(&r->cur); break;
+        case LEAT_KAFKA_T_BOOL:
+                *(bool *)at = leat_cursor_u8(&r->cur) != 0;
+                break;
+        case LEAT_KAFKA_T_INT8:
+                *(int8_t *)at = (int8_t)leat_cursor_u8(&r->cur);
+                break;
+        case LEAT_KAFKA_T_INT16:
+                *(int16_t *)at = (int16_t)leat_cursor_be16(&r->cur);
+                break;
+        case LEAT_KAFKA_T_INT32:
+                *(int32_t *)at = (int32_t)leat_cursor_be32(&r->cur);
+                break;
+        case LEAT_KAFKA_T_INT64:
+                *(int64_t *)at = (int64_t)leat_cursor_be64(&r->cur);
+                break;
         case LEAT_KAFKA_T_UUID: {
                 struct leat_view id = leat_cursor_bytes(&r->cur, sizeof(struct leat_topic_id));
                 if (id.len == sizeof(struct leat_topic_id))
                         memcpy(at, id.data, id.len);
                 break;
         }
-        case LEAT_KAFKA_T_RECORDS: ((struct leat_kafka_records *)at)->view = bytes_read(r, f); break;
-        case LEAT_KAFKA_T_STRUCT: struct_read(r, f->sub, at); break;
-        default: *(struct leat_view *)at = bytes_read(r, f); break;
+        case LEAT_KAFKA_T_RECORDS:
+                ((struct leat_kafka_records *)at)->view = bytes_read(r, f);
+                break;
+        case LEAT_KAFKA_T_STRUCT:
+                struct_read(r, f->sub, at);
+                break;
+        default:
+                *(struct leat_view *)at = bytes_read(r, f);
+                break;
         }
 }
 
@@ -164,15 +199,24 @@ static void value_read(struct reader *r, const struct leat_kafka_field *f, void 
 static size_t wire_bytes_min(const struct leat_kafka_field *f, int version, bool flexible)
 {
         switch (f->type) {
-        case LEAT_KAFKA_T_BOOL: return 1;
-        case LEAT_KAFKA_T_INT8: return 1;
-        case LEAT_KAFKA_T_INT16: return 2;
-        case LEAT_KAFKA_T_INT32: return 4;
-        case LEAT_KAFKA_T_INT64: return 8;
-        case LEAT_KAFKA_T_UUID: return 16;
-        case LEAT_KAFKA_T_STRING: return flexible ? 1 : 2;
-        case LEAT_KAFKA_T_STRUCT: break;
-        default: return flexible ? 1 : 4;
+        case LEAT_KAFKA_T_BOOL:
+                return 1;
+        case LEAT_KAFKA_T_INT8:
+                return 1;
+        case LEAT_KAFKA_T_INT16:
+                return 2;
+        case LEAT_KAFKA_T_INT32:
+                return 4;
+        case LEAT_KAFKA_T_INT64:
+                return 8;
+        case LEAT_KAFKA_T_UUID:
+                return 16;
+        case LEAT_KAFKA_T_STRING:
+                return flexible ? 1 : 2;
+        case LEAT_KAFKA_T_STRUCT:
+                break;
+        default:
+                return flexible ? 1 : 4;
         }
         size_t sum = flexible ? 1 : 0;
         for (uint32_t i = 0; i < f->sub->field_count; i++) {
@@ -360,7 +404,7 @@ int leat_kafka_response_decode(const struct leat_kafka_api *api, int16_t version
 /* ---- writing -------------------------------------------------------------------------- */
 
 struct writer {
-        struct leat_buf buf;    /* bytes that are not in the chain yet */
+        struct leat_buf buf; /* bytes that are not in the chain yet */
         struct leat_chain *out;
         int version;
         bool flexible;
@@ -405,15 +449,33 @@ static void struct_write(struct writer *w, const struct leat_kafka_schema *schem
 static void value_write(struct writer *w, const struct leat_kafka_field *f, const void *at)
 {
         switch (f->type) {
-        case LEAT_KAFKA_T_BOOL: leat_buf_u8(&w->buf, *(const bool *)at ? 1 : 0); break;
-        case LEAT_KAFKA_T_INT8: leat_buf_u8(&w->buf, *(const uint8_t *)at); break;
-        case LEAT_KAFKA_T_INT16: leat_buf_be16(&w->buf, *(const uint16_t *)at); break;
-        case LEAT_KAFKA_T_INT32: leat_buf_be32(&w->buf, *(const uint32_t *)at); break;
-        case LEAT_KAFKA_T_INT64: leat_buf_be64(&w->buf, *(const uint64_t *)at); break;
-        case LEAT_KAFKA_T_UUID: leat_buf_add(&w->buf, at, sizeof(struct leat_topic_id)); break;
-        case LEAT_KAFKA_T_RECORDS: records_write(w, f, at); break;
-        case LEAT_KAFKA_T_STRUCT: struct_write(w, f->sub, at); break;
-        default: bytes_write(w, f, *(const struct leat_view *)at); break;
+        case LEAT_KAFKA_T_BOOL:
+                leat_buf_u8(&w->buf, *(const bool *)at ? 1 : 0);
+                break;
+        case LEAT_KAFKA_T_INT8:
+                leat_buf_u8(&w->buf, *(const uint8_t *)at);
+                break;
+        case LEAT_KAFKA_T_INT16:
+                leat_buf_be16(&w->buf, *(const uint16_t *)at);
+                break;
+        case LEAT_KAFKA_T_INT32:
+                leat_buf_be32(&w->buf, *(const uint32_t *)at);
+                break;
+        case LEAT_KAFKA_T_INT64:
+                leat_buf_be64(&w->buf, *(const uint64_t *)at);
+                break;
+        case LEAT_KAFKA_T_UUID:
+                leat_buf_add(&w->buf, at, sizeof(struct leat_topic_id));
+                break;
+        case LEAT_KAFKA_T_RECORDS:
+                records_write(w, f, at);
+                break;
+        case LEAT_KAFKA_T_STRUCT:
+                struct_write(w, f->sub, at);
+                break;
+        default:
+                bytes_write(w, f, *(const struct leat_view *)at);
+                break;
         }
 }
 
@@ -445,17 +507,24 @@ static bool is_default(const struct leat_kafka_field *f, const void *message)
         if (f->array)
                 return member_count_get(message, f) <= 0;
         switch (f->type) {
-        case LEAT_KAFKA_T_BOOL: return *(const bool *)at == (f->value != 0);
-        case LEAT_KAFKA_T_INT8: return *(const int8_t *)at == f->value;
-        case LEAT_KAFKA_T_INT16: return *(const int16_t *)at == f->value;
-        case LEAT_KAFKA_T_INT32: return *(const int32_t *)at == f->value;
-        case LEAT_KAFKA_T_INT64: return *(const int64_t *)at == f->value;
+        case LEAT_KAFKA_T_BOOL:
+                return *(const bool *)at == (f->value != 0);
+        case LEAT_KAFKA_T_INT8:
+                return *(const int8_t *)at == f->value;
+        case LEAT_KAFKA_T_INT16:
+                return *(const int16_t *)at == f->value;
+        case LEAT_KAFKA_T_INT32:
+                return *(const int32_t *)at == f->value;
+        case LEAT_KAFKA_T_INT64:
+                return *(const int64_t *)at == f->value;
         case LEAT_KAFKA_T_UUID: {
                 const struct leat_topic_id none = {0};
                 return memcmp(at, &none, sizeof(none)) == 0;
         }
-        case LEAT_KAFKA_T_STRUCT: return *(const void *const *)at == NULL;
-        default: return ((const struct leat_view *)at)->data == NULL;
+        case LEAT_KAFKA_T_STRUCT:
+                return *(const void *const *)at == NULL;
+        default:
+                return ((const struct leat_view *)at)->data == NULL;
         }
 }
 

@@ -28,23 +28,46 @@ static struct leat_view view_any(struct leat_arena *arena, bool may_be_null)
 static void value_fill(struct leat_arena *arena, const struct leat_kafka_field *f, int version, void *at)
 {
         switch (f->type) {
-        case LEAT_KAFKA_T_BOOL: *(bool *)at = any() % 2 != 0; break;
-        case LEAT_KAFKA_T_INT8: *(int8_t *)at = (int8_t)any(); break;
-        case LEAT_KAFKA_T_INT16: *(int16_t *)at = (int16_t)any(); break;
-        case LEAT_KAFKA_T_INT32: *(int32_t *)at = (int32_t)any(); break;
-        case LEAT_KAFKA_T_INT64: *(int64_t *)at = (int64_t)(any() << 32 | any()); break;
-        case LEAT_KAFKA_T_UUID: memset(at, (int)(any() % 255 + 1), sizeof(struct leat_topic_id)); break;
+        case LEAT_KAFKA_T_BOOL:
+                *(bool *)at = any() % 2 != 0;
+                break;
+        case LEAT_KAFKA_T_INT8:
+                *(int8_t *)at = (int8_t)any();
+                break;
+        case LEAT_KAFKA_T_INT16:
+                *(int16_t *)at = (int16_t)any();
+                break;
+        case LEAT_KAFKA_T_INT32:
+                *(int32_t *)at = (int32_t)any();
+                break;
+        case LEAT_KAFKA_T_INT64:
+                *(int64_t *)at = (int64_t)(any() << 32 | any());
+                break;
+        case LEAT_KAFKA_T_UUID:
+                memset(at, (int)(any() % 255 + 1), sizeof(struct leat_topic_id));
+                break;
         case LEAT_KAFKA_T_RECORDS:
                 ((struct leat_kafka_records *)at)->view = view_any(arena, version >= f->null);
                 break;
-        case LEAT_KAFKA_T_STRUCT: struct_fill(arena, f->sub, version, at); break;
-        default: *(struct leat_view *)at = view_any(arena, version >= f->null); break;
+        case LEAT_KAFKA_T_STRUCT:
+                struct_fill(arena, f->sub, version, at);
+                break;
+        default:
+                *(struct leat_view *)at = view_any(arena, version >= f->null);
+                break;
         }
 }
 
 static size_t value_bytes(const struct leat_kafka_field *f)
 {
-        static const size_t sizes[] = {sizeof(bool), 1, 2, 4, 8, 16, sizeof(struct leat_view), sizeof(struct leat_view),
+        static const size_t sizes[] = {sizeof(bool),
+                                       1,
+                                       2,
+                                       4,
+                                       8,
+                                       16,
+                                       sizeof(struct leat_view),
+                                       sizeof(struct leat_view),
                                        sizeof(struct leat_kafka_records)};
         return f->type == LEAT_KAFKA_T_STRUCT ? f->sub->bytes : sizes[f->type];
 }
@@ -175,7 +198,8 @@ LEAT_TEST(codec_golden)
                         leat_kafka_request_encode(api, goldens[i].version, 7, leat_view_str("java"), message, &chain);
                 } else {
                         void *message = leat_kafka_array(api->response, arena, 1);
-                        CHECK_OK(leat_kafka_response_decode(api, goldens[i].version, frame, arena, message, &err), &err);
+                        CHECK_OK(leat_kafka_response_decode(api, goldens[i].version, frame, arena, message, &err),
+                                 &err);
                         leat_kafka_response_encode(api, goldens[i].version, 7, message, &chain);
                 }
                 struct leat_view ours = chain_bytes(arena, &chain);

@@ -35,7 +35,8 @@ static int corrupt(const char *codec, const char *why, struct leat_error *err)
 
 static int too_big(const char *codec, size_t max_bytes, struct leat_error *err)
 {
-        return leat_error_set(err, LEAT_ETOOBIG, "records compressed with %s take more than %zu bytes", codec, max_bytes);
+        return leat_error_set(err, LEAT_ETOOBIG, "records compressed with %s take more than %zu bytes", codec,
+                              max_bytes);
 }
 
 /* Room for output: what @out has left already, else some more, up to the limit. NULL when the limit is reached. */
@@ -268,12 +269,19 @@ static int zstd_decompress(struct leat_view data, size_t max_bytes, struct leat_
 int leat_kafka_compress(int codec, struct leat_view data, struct leat_buf *out, struct leat_error *err)
 {
         switch (codec) {
-        case LEAT_KAFKA_CODEC_NONE: leat_buf_add_view(out, data); return 0;
-        case LEAT_KAFKA_CODEC_GZIP: return gzip_compress(data, out, err);
-        case LEAT_KAFKA_CODEC_SNAPPY: return snappy_compress_framed(data, out, err);
-        case LEAT_KAFKA_CODEC_LZ4: return lz4_compress(data, out, err);
-        case LEAT_KAFKA_CODEC_ZSTD: return zstd_compress(data, out, err);
-        default: return leat_error_set(err, LEAT_EUNSUPPORTED, "compression number %d is none of Kafka's", codec);
+        case LEAT_KAFKA_CODEC_NONE:
+                leat_buf_add_view(out, data);
+                return 0;
+        case LEAT_KAFKA_CODEC_GZIP:
+                return gzip_compress(data, out, err);
+        case LEAT_KAFKA_CODEC_SNAPPY:
+                return snappy_compress_framed(data, out, err);
+        case LEAT_KAFKA_CODEC_LZ4:
+                return lz4_compress(data, out, err);
+        case LEAT_KAFKA_CODEC_ZSTD:
+                return zstd_compress(data, out, err);
+        default:
+                return leat_error_set(err, LEAT_EUNSUPPORTED, "compression number %d is none of Kafka's", codec);
         }
 }
 
@@ -289,10 +297,15 @@ int leat_kafka_decompress(int codec, struct leat_view data, size_t max_bytes, st
                         return leat_error_set(err, LEAT_ETOOBIG, "records take more than %zu bytes", max_bytes);
                 leat_buf_add_view(out, data);
                 return 0;
-        case LEAT_KAFKA_CODEC_GZIP: return gzip_decompress(data, max_bytes, out, err);
-        case LEAT_KAFKA_CODEC_SNAPPY: return snappy_decompress(data, max_bytes, out, err);
-        case LEAT_KAFKA_CODEC_LZ4: return lz4_decompress(data, max_bytes, out, err);
-        case LEAT_KAFKA_CODEC_ZSTD: return zstd_decompress(data, max_bytes, out, err);
-        default: return leat_error_set(err, LEAT_EUNSUPPORTED, "compression number %d is none of Kafka's", codec);
+        case LEAT_KAFKA_CODEC_GZIP:
+                return gzip_decompress(data, max_bytes, out, err);
+        case LEAT_KAFKA_CODEC_SNAPPY:
+                return snappy_decompress(data, max_bytes, out, err);
+        case LEAT_KAFKA_CODEC_LZ4:
+                return lz4_decompress(data, max_bytes, out, err);
+        case LEAT_KAFKA_CODEC_ZSTD:
+                return zstd_decompress(data, max_bytes, out, err);
+        default:
+                return leat_error_set(err, LEAT_EUNSUPPORTED, "compression number %d is none of Kafka's", codec);
         }
 }

@@ -22,12 +22,12 @@ struct leat_kafka_field {
         const char *name;
         uint8_t type; /* enum leat_kafka_type; of the elements for an array */
         bool array;
-        int8_t from, to;     /* versions that have it */
-        int8_t null;         /* first version in which it may be null; 127 = never */
-        int8_t tag;          /* -1: not a tagged field */
-        uint16_t at;         /* offset of the member */
-        uint16_t count_at;   /* offset of an array's count */
-        int64_t value;       /* default */
+        int8_t from, to;                     /* versions that have it */
+        int8_t null;                         /* first version in which it may be null; 127 = never */
+        int8_t tag;                          /* -1: not a tagged field */
+        uint16_t at;                         /* offset of the member */
+        uint16_t count_at;                   /* offset of an array's count */
+        int64_t value;                       /* default */
         const struct leat_kafka_schema *sub; /* of structs */
 };
 

@@ -16,8 +16,7 @@ static void batch_read(const struct leat_kafka_batch *batch, struct leat_buf *sc
                 struct leat_kafka_headers_iter headers;
                 struct leat_view key, value;
                 leat_kafka_headers_open(record.headers, &headers);
-                while (leat_kafka_headers_next(&headers, &key, &value)) {
-                }
+                while (leat_kafka_headers_next(&headers, &key, &value)) {}
         }
 }
 

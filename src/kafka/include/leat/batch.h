@@ -58,10 +58,22 @@ struct leat_kafka_batch {
         struct leat_view bytes;   /* the whole batch */
         struct leat_view payload; /* records, perhaps compressed */
 };
-static inline int leat_kafka_batch_codec(const struct leat_kafka_batch *batch) { return batch->attributes & 7; }
-static inline bool leat_kafka_batch_append_time(const struct leat_kafka_batch *b) { return (b->attributes & 8) != 0; }
-static inline bool leat_kafka_batch_transactional(const struct leat_kafka_batch *b) { return (b->attributes & 16) != 0; }
-static inline bool leat_kafka_batch_control(const struct leat_kafka_batch *b) { return (b->attributes & 32) != 0; }
+static inline int leat_kafka_batch_codec(const struct leat_kafka_batch *batch)
+{
+        return batch->attributes & 7;
+}
+static inline bool leat_kafka_batch_append_time(const struct leat_kafka_batch *b)
+{
+        return (b->attributes & 8) != 0;
+}
+static inline bool leat_kafka_batch_transactional(const struct leat_kafka_batch *b)
+{
+        return (b->attributes & 16) != 0;
+}
+static inline bool leat_kafka_batch_control(const struct leat_kafka_batch *b)
+{
+        return (b->attributes & 32) != 0;
+}
 
 /* Reads the header of the batch at the start of @data, which may go on behind
  * it. Checks magic, length and counts against each other, not the CRC.

@@ -63,8 +63,8 @@ struct leat_kafka_header {
 /* ---- server side -------------------------------------------------------------- */
 /* Reads key, version, correlation id and client id of a request (@frame is without its length). The version is not
  * checked. LEAT_EPROTO. */
-int leat_kafka_header_parse(struct leat_view frame, struct leat_kafka_header *ret_header, struct leat_error *err)
-        LEAT_NODISCARD;
+int leat_kafka_header_parse(struct leat_view frame, struct leat_kafka_header *ret_header,
+                            struct leat_error *err) LEAT_NODISCARD;
 /* Reads the message of a request whose API and version are known to be supported. *ret_message is a struct
  * leat_kafka_<api>_request from @arena. LEAT_EPROTO when the bytes do not fit, LEAT_ETOOBIG when the structs would take
  * more than LEAT_KAFKA_DECODE_BYTES_MAX. */
@@ -105,13 +105,15 @@ void *leat_kafka_array(const struct leat_kafka_schema *schema, struct leat_arena
         X(OFFSET_OUT_OF_RANGE, 1, false, \
           "The requested offset is not within the range of offsets maintained by the server.") \
         X(CORRUPT_MESSAGE, 2, true, \
-          "This message has failed its CRC checksum, exceeds the valid size, has a null key for a compacted topic, or is otherwise corrupt.") \
+          "This message has failed its CRC checksum, exceeds the valid size, has a null key for a compacted topic, " \
+          "or is otherwise corrupt.") \
         X(UNKNOWN_TOPIC_OR_PARTITION, 3, true, "This server does not host this topic-partition.") \
         X(INVALID_FETCH_SIZE, 4, false, "The requested fetch size is invalid.") \
         X(LEADER_NOT_AVAILABLE, 5, true, \
           "There is no leader for this topic-partition as we are in the middle of a leadership election.") \
         X(NOT_LEADER_OR_FOLLOWER, 6, true, \
-          "For requests intended only for the leader, this error indicates that the broker is not the current leader.") \
+          "For requests intended only for the leader, this error indicates that the broker is not the current " \
+          "leader.") \
         X(REQUEST_TIMED_OUT, 7, true, "The request timed out.") \
         X(MESSAGE_TOO_LARGE, 10, false, \
           "The request included a message larger than the max message size the server will accept.") \
@@ -119,8 +121,7 @@ void *leat_kafka_array(const struct leat_kafka_schema *schema, struct leat_arena
         X(COORDINATOR_LOAD_IN_PROGRESS, 14, true, "The coordinator is loading and hence can't process requests.") \
         X(COORDINATOR_NOT_AVAILABLE, 15, true, "The coordinator is not available.") \
         X(NOT_COORDINATOR, 16, true, "This is not the correct coordinator.") \
-        X(INVALID_TOPIC_EXCEPTION, 17, false, \
-          "The request attempted to perform an operation on an invalid topic.") \
+        X(INVALID_TOPIC_EXCEPTION, 17, false, "The request attempted to perform an operation on an invalid topic.") \
         X(RECORD_LIST_TOO_LARGE, 18, false, \
           "The request included message batch larger than the configured segment size on the server.") \
         X(NOT_ENOUGH_REPLICAS, 19, true, \
@@ -140,8 +141,10 @@ void *leat_kafka_array(const struct leat_kafka_schema *schema, struct leat_arena
         X(INVALID_CONFIG, 40, false, "Configuration is invalid.") \
         X(NOT_CONTROLLER, 41, true, "This is not the correct controller for this cluster.") \
         X(INVALID_REQUEST, 42, false, \
-          "This most likely occurs because of a request being malformed by the client library or the message was sent to an incompatible broker. See the broker logs for more details.") \
-        X(UNSUPPORTED_FOR_MESSAGE_FORMAT, 43, false, "The message format version on the broker does not support the request.") \
+          "This most likely occurs because of a request being malformed by the client library or the message was " \
+          "sent to an incompatible broker. See the broker logs for more details.") \
+        X(UNSUPPORTED_FOR_MESSAGE_FORMAT, 43, false, \
+          "The message format version on the broker does not support the request.") \
         X(POLICY_VIOLATION, 44, false, "Request parameters do not satisfy the configured policy.") \
         X(OUT_OF_ORDER_SEQUENCE_NUMBER, 45, false, "The broker received an out of order sequence number.") \
         X(DUPLICATE_SEQUENCE_NUMBER, 46, false, "The broker received a duplicate sequence number.") \
@@ -149,19 +152,19 @@ void *leat_kafka_array(const struct leat_kafka_schema *schema, struct leat_arena
         X(TRANSACTIONAL_ID_AUTHORIZATION_FAILED, 53, false, "The transactional id authorization failed.") \
         X(KAFKA_STORAGE_ERROR, 56, true, "Disk error when trying to access log file on the disk.") \
         X(UNKNOWN_PRODUCER_ID, 59, false, \
-          "This exception is raised by the broker if it could not locate the producer metadata associated with the producerId in question.") \
+          "This exception is raised by the broker if it could not locate the producer metadata associated with the " \
+          "producerId in question.") \
         X(REASSIGNMENT_IN_PROGRESS, 60, false, "A partition reassignment is in progress.") \
         X(FETCH_SESSION_ID_NOT_FOUND, 70, true, "The fetch session ID was not found.") \
         X(INVALID_FETCH_SESSION_EPOCH, 71, true, "The fetch session epoch is invalid.") \
-        X(FENCED_LEADER_EPOCH, 74, true, \
-          "The leader epoch in the request is older than the epoch on the broker.") \
-        X(UNKNOWN_LEADER_EPOCH, 75, true, \
-          "The leader epoch in the request is newer than the epoch on the broker.") \
+        X(FENCED_LEADER_EPOCH, 74, true, "The leader epoch in the request is older than the epoch on the broker.") \
+        X(UNKNOWN_LEADER_EPOCH, 75, true, "The leader epoch in the request is newer than the epoch on the broker.") \
         X(UNSUPPORTED_COMPRESSION_TYPE, 76, false, \
           "The requesting client does not support the compression type of given partition.") \
         X(INVALID_RECORD, 87, false, "This record has failed the validation on the broker and hence was rejected.") \
         X(THROTTLING_QUOTA_EXCEEDED, 89, true, "The throttling quota has been exceeded.") \
-        X(PRODUCER_FENCED, 90, false, "There is a newer producer with the same transactionalId which fences the current one.") \
+        X(PRODUCER_FENCED, 90, false, \
+          "There is a newer producer with the same transactionalId which fences the current one.") \
         X(UNKNOWN_TOPIC_ID, 100, true, "This server does not host this topic ID.") \
         X(INCONSISTENT_TOPIC_ID, 103, true, "The log's topic ID did not match the topic ID in the request.") \
         X(FETCH_SESSION_TOPIC_ID_ERROR, 106, true, "The fetch session encountered inconsistent topic ID usage.") \
