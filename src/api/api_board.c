@@ -117,16 +117,8 @@ static void waiters_refuse(struct api_board *board, const struct api_pg_error *e
         board->waiters = NULL;
         while (waiter) {
                 struct waiter *next = waiter->next;
-                if (waiter->req) {
-                        struct leat_buf body = LEAT_BUF_INIT;
-                        bool is_unknown =
-                                strncmp(error->sqlstate, "42P01", 5) == 0 || strncmp(error->sqlstate, "42704", 5) == 0;
-                        leat_buf_add_str(&body, "{\"error\":");
-                        leat_api_error_json(&body, error);
-                        leat_buf_add_str(&body, "}\n");
-                        leat_http_respond(waiter->req, is_unknown ? 404 : leat_api_error_status(error),
-                                          "application/json", &body);
-                }
+                if (waiter->req)
+                        leat_api_error_respond(waiter->req, error, true);
                 free(waiter);
                 waiter = next;
         }
@@ -343,13 +335,8 @@ static bool sql_write(struct leat_http_req *req, struct leat_buf *out)
         }
         if (count > 0)
                 qsort(names, (size_t)count, sizeof(names[0]), compare_names);
-        leat_buf_add_str(out, "COPY (SUBSCRIBE TO DASHBOARD \"");
-        for (name = leat_http_req_param(req, "name"); *name; name++) {
-                if (*name == '"')
-                        leat_buf_u8(out, '"');
-                leat_buf_u8(out, (uint8_t)*name);
-        }
-        leat_buf_u8(out, '"');
+        leat_buf_add_str(out, "COPY (SUBSCRIBE TO DASHBOARD ");
+        leat_api_sql_name(out, leat_http_req_param(req, "name"));
         for (int i = 0; i < count; i++) {
                 if (i > 0 && strcmp(names[i], names[i - 1]) == 0)
                         continue;

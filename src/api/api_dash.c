@@ -3,10 +3,10 @@
  * leat/api: GET /api/dashboards and GET /api/dashboards/NAME: what dashboards there
  * are, and one definition with the choices of its variables.
  *
- * `SHOW DASHBOARDS` gives name, title and definition: JSON with title, refresh_ms,
- * variables [{name, default, sql}] and panels [{name, title, type, sql, x, y,
- * series, unit, warn, alarm, at}]. It is passed on with `choices` added to each
- * variable that has SQL: the first column of its rows.
+ * `SHOW DASHBOARDS` gives name and title, `DESCRIBE DASHBOARD "name"` the definition:
+ * JSON with title, refresh_ms, variables [{name, default, sql}] and panels [{name,
+ * title, type, sql, x, y, series, unit, warn, alarm, at}]. It is passed on with
+ * `choices` added to each variable that has SQL: the first column of its rows.
  */
 #include "api_int.h"
 
@@ -49,11 +49,7 @@ static void answer_json(struct dash_call *call, json_t *root)
 
 static void answer_error(struct dash_call *call, const struct api_pg_error *error)
 {
-        struct leat_buf body = LEAT_BUF_INIT;
-        leat_buf_add_str(&body, "{\"error\":");
-        leat_api_error_json(&body, error);
-        leat_buf_add_str(&body, "}\n");
-        leat_http_respond(call->req, leat_api_error_status(error), "application/json", &body);
+        leat_api_error_respond(call->req, error, true);
         call_free(call);
 }
 
@@ -118,25 +114,18 @@ static void choices_ask(struct dash_call *call)
 
 static void answer_one(struct dash_call *call, const struct api_rows *rows)
 {
-        int name = leat_api_rows_column(rows, "name"), definition = leat_api_rows_column(rows, "definition");
-        for (int row = 0; row < rows->row_count; row++) {
-                if (!leat_view_eq_str(leat_api_rows_at(rows, row, name), call->name))
-                        continue;
-                struct leat_view text = leat_api_rows_at(rows, row, definition);
-                call->definition = text.data ? json_loadb((const char *)text.data, text.len, 0, NULL) : NULL;
-                if (!json_is_object(call->definition)) {
-                        leat_http_respond_error(call->req, 502, NULL,
-                                                "the query role gives no definition of dashboard \"%s\"", call->name);
-                        call_free(call);
-                        return;
-                }
-                json_object_set_new(call->definition, "name", json_string(call->name));
-                choices_ask(call);
+        struct leat_view text = leat_view_of(NULL, 0);
+        if (rows->row_count == 1)
+                text = leat_api_rows_at(rows, 0, leat_api_rows_column(rows, "definition"));
+        call->definition = text.data ? json_loadb((const char *)text.data, text.len, 0, NULL) : NULL;
+        if (!json_is_object(call->definition)) {
+                leat_http_respond_error(call->req, 502, NULL, "the query role gives no definition of dashboard \"%s\"",
+                                        call->name);
+                call_free(call);
                 return;
         }
-        leat_http_respond_error(call->req, 404, "SHOW DASHBOARDS lists those that exist",
-                                "there is no dashboard \"%s\"", call->name);
-        call_free(call);
+        json_object_set_new(call->definition, "name", json_string(call->name));
+        choices_ask(call);
 }
 
 static void show_answer(void *arg, const struct api_rows *rows, const struct api_pg_error *error)
@@ -159,7 +148,12 @@ static void call_start(struct leat_http_req *req, struct leat_api *api, const ch
         call->req = req;
         call->name = name ? leat_strdup(name) : NULL;
         leat_http_req_on_abort(req, call_abort, call);
-        leat_api_ask(api->asker, "SHOW DASHBOARDS", show_answer, call);
+        struct leat_buf sql = LEAT_BUF_INIT;
+        leat_buf_add_str(&sql, name ? "DESCRIBE DASHBOARD " : "SHOW DASHBOARDS");
+        if (name)
+                leat_api_sql_name(&sql, name);
+        leat_api_ask(api->asker, leat_buf_cstr(&sql), show_answer, call);
+        leat_buf_done(&sql);
 }
 
 void leat_api_dashboards_get(struct leat_http_req *req, void *arg)

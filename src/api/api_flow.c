@@ -151,10 +151,7 @@ static void call_answer(void *arg, const struct api_rows *rows, const struct api
         struct flow_call *call = arg;
         struct leat_buf body = LEAT_BUF_INIT;
         if (call->req && error) {
-                leat_buf_add_str(&body, "{\"error\":");
-                leat_api_error_json(&body, error);
-                leat_buf_add_str(&body, "}\n");
-                leat_http_respond(call->req, leat_api_error_status(error), "application/json", &body);
+                leat_api_error_respond(call->req, error, false);
         } else if (call->req) {
                 flow_json(rows, &body);
                 leat_http_respond(call->req, 200, "application/json", &body);

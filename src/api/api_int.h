@@ -62,8 +62,11 @@ void leat_api_value_json(struct leat_buf *out, uint32_t type, struct leat_view v
 /* {"message":…,"sqlstate":…,"position":…,"hint":…,"detail":…} */
 void leat_api_error_json(struct leat_buf *out, const struct api_pg_error *error);
 int leat_api_error_status(const struct api_pg_error *error);
-/* Appends @text as a literal in quotes, or as an identifier in double quotes. */
+/* Answers @req with it; @is_address: what does not exist is what the address names, so 404. */
+void leat_api_error_respond(struct leat_http_req *req, const struct api_pg_error *error, bool is_address);
+/* Appends @text as a literal in quotes, as a name in double quotes. */
 void leat_api_sql_literal(struct leat_buf *out, const char *text);
+void leat_api_sql_name(struct leat_buf *out, const char *text);
 /* Splits one line of COPY's text format into at most @max fields, decoded in
  * @scratch; NULL data: NULL. Returns how many; -1 when there are more. */
 int leat_api_copy_split(struct leat_view line, struct leat_buf *scratch, struct leat_view *fields, int max);

@@ -65,12 +65,28 @@ static bool answer_flow(struct leat_buf *out)
 
 static bool answer_dashboards(struct leat_buf *out)
 {
+        msg_columns(out, "name:25 title:25");
+        msg_row(out, "wall|The wall");
+        msg_row(out, "a/b c|-");
+        msg_one_text(out, 'C', "SHOW");
+        return true;
+}
+
+static bool answer_wall(struct leat_buf *out)
+{
         msg_columns(out, "name:25 title:25 definition:114");
         msg_row(out,
                 "wall|The wall|{\"title\":\"The wall\",\"variables\":[{\"name\":\"site\",\"default\":\"HAM2\",\"sql\":"
                 "\"SELECT site FROM sites\"},{\"name\":\"free\"}],\"panels\":[{\"name\":\"p\",\"type\":\"line\"}]}");
+        msg_one_text(out, 'C', "DESCRIBE");
+        return true;
+}
+
+static bool answer_odd(struct leat_buf *out)
+{
+        msg_columns(out, "name:25 title:25 definition:114");
         msg_row(out, "a/b c|-|{\"panels\":[]}");
-        msg_one_text(out, 'C', "SHOW");
+        msg_one_text(out, 'C', "DESCRIBE");
         return true;
 }
 
@@ -104,6 +120,9 @@ static const struct peer_script SCRIPTS[] = {
         {"SELECT never", answer_never},
         {"SHOW FLOW", answer_flow},
         {"SHOW DASHBOARDS", answer_dashboards},
+        {"DESCRIBE DASHBOARD \"wall\"", answer_wall},
+        {"DESCRIBE DASHBOARD \"a/b c\"", answer_odd},
+        {"DESCRIBE DASHBOARD \"none\"", answer_unknown},
         {"SELECT site FROM sites", answer_sites},
         {"COPY (SUBSCRIBE TO DASHBOARD \"wall\" WITH (route = 'x''y', site = 'HAM2')) TO STDOUT", answer_subscribe},
         {"COPY (SUBSCRIBE TO DASHBOARD \"wall\") TO STDOUT", answer_subscribe},

@@ -146,15 +146,36 @@ int leat_api_error_status(const struct api_pg_error *error)
         }
 }
 
-void leat_api_sql_literal(struct leat_buf *out, const char *text)
+void leat_api_error_respond(struct leat_http_req *req, const struct api_pg_error *error, bool is_address)
 {
-        leat_buf_u8(out, '\'');
+        struct leat_buf body = LEAT_BUF_INIT;
+        bool is_unknown = strcmp(error->sqlstate, "42P01") == 0 || strcmp(error->sqlstate, "42704") == 0;
+        leat_buf_add_str(&body, "{\"error\":");
+        leat_api_error_json(&body, error);
+        leat_buf_add_str(&body, "}\n");
+        leat_http_respond(req, is_address && is_unknown ? 404 : leat_api_error_status(error), "application/json",
+                          &body);
+}
+
+static void quoted(struct leat_buf *out, uint8_t quote, const char *text)
+{
+        leat_buf_u8(out, quote);
         for (; *text; text++) {
-                if (*text == '\'')
-                        leat_buf_u8(out, '\'');
+                if ((uint8_t)*text == quote)
+                        leat_buf_u8(out, quote);
                 leat_buf_u8(out, (uint8_t)*text);
         }
-        leat_buf_u8(out, '\'');
+        leat_buf_u8(out, quote);
+}
+
+void leat_api_sql_literal(struct leat_buf *out, const char *text)
+{
+        quoted(out, '\'', text);
+}
+
+void leat_api_sql_name(struct leat_buf *out, const char *text)
+{
+        quoted(out, '"', text);
 }
 
 /* ---- COPY ---- */

@@ -43,6 +43,10 @@ void query_rows_text(struct query_rows *rows, uint32_t column, const char *text)
 void query_rows_int(struct query_rows *rows, uint32_t column, int64_t value); /* any integer type, BOOLEAN, TIMESTAMPTZ */
 void query_rows_double(struct query_rows *rows, uint32_t column, double value);
 
+/* ---- dashboards (query_dashboard.c) ------------------------------------------------ */
+/* {"title", "refresh_ms", "variables": […], "panels": […]} */
+void query_dashboard_json(const struct leat_dashboard_def *def, struct leat_buf *out);
+
 /* ---- sessions (query_session.c) --------------------------------------------------- */
 struct query_prepared {
         struct query_prepared *next;

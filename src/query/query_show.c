@@ -33,6 +33,8 @@ static const struct query_column setting_columns[] = {
         {"name", LEAT_T_VARCHAR}, {"setting", LEAT_T_VARCHAR}, {"description", LEAT_T_VARCHAR}};
 static const struct query_column describe_columns[] = {
         {"column", LEAT_T_VARCHAR}, {"type", LEAT_T_VARCHAR}, {"nullable", LEAT_T_BOOLEAN}, {"key", LEAT_T_BOOLEAN}};
+static const struct query_column definition_columns[] = {
+        {"name", LEAT_T_VARCHAR}, {"title", LEAT_T_VARCHAR}, {"definition", LEAT_T_VARCHAR}};
 static const struct query_column create_columns[] = {{"name", LEAT_T_VARCHAR}, {"statement", LEAT_T_VARCHAR}};
 static const struct query_column explain_columns[] = {
         {"id", LEAT_T_INTEGER},          {"operator", LEAT_T_VARCHAR}, {"detail", LEAT_T_VARCHAR},
@@ -45,7 +47,14 @@ static void show_columns(struct query_stmt *st, const struct query_column **ret_
         uint32_t n = LEAT_ARRAY_LEN(table_columns);
         struct query_column *one;
         switch (st->stmt.kind) {
-        case LEAT_STMT_DESCRIBE: c = describe_columns; n = LEAT_ARRAY_LEN(describe_columns); break;
+        case LEAT_STMT_DESCRIBE:
+                c = describe_columns;
+                n = LEAT_ARRAY_LEN(describe_columns);
+                if (st->stmt.object_kind == LEAT_OBJECT_DASHBOARD) {
+                        c = definition_columns;
+                        n = LEAT_ARRAY_LEN(definition_columns);
+                }
+                break;
         case LEAT_STMT_SHOW_CREATE: c = create_columns; n = LEAT_ARRAY_LEN(create_columns); break;
         case LEAT_STMT_EXPLAIN: c = explain_columns; n = LEAT_ARRAY_LEN(explain_columns); break;
         case LEAT_STMT_SHOW_SETTING:
@@ -299,6 +308,22 @@ static int missing(struct query_stmt *st, struct leat_error *err)
         return LEAT_ENORELATION;
 }
 
+static int describe_dashboard(struct query_stmt *st, const struct leat_snapshot *cat, struct query_rows *rows,
+                              struct leat_error *err)
+{
+        const struct leat_object *o = leat_snapshot_find(cat, st->stmt.name, true);
+        struct leat_buf json = LEAT_BUF_INIT;
+        if (o == NULL)
+                return missing(st, err);
+        query_dashboard_json(o->dashboard, &json);
+        query_rows_add(rows);
+        query_rows_text(rows, 0, o->name);
+        query_rows_text(rows, 1, o->dashboard->title);
+        query_rows_text(rows, 2, leat_buf_cstr(&json));
+        leat_buf_done(&json);
+        return 0;
+}
+
 static int describe_object(struct query_stmt *st, const struct leat_snapshot *cat, struct query_rows *rows,
                            struct leat_error *err)
 {
@@ -342,6 +367,8 @@ static int show_create(struct query_stmt *st, const struct leat_snapshot *cat, s
 static int fill(struct query_stmt *st, const struct leat_snapshot *cat, struct query_rows *rows, struct leat_error *err)
 {
         struct query_session *s = st->session;
+        if (st->stmt.kind == LEAT_STMT_DESCRIBE && st->stmt.object_kind == LEAT_OBJECT_DASHBOARD)
+                return describe_dashboard(st, cat, rows, err);
         if (st->stmt.kind == LEAT_STMT_DESCRIBE)
                 return describe_object(st, cat, rows, err);
         if (st->stmt.kind == LEAT_STMT_SHOW_CREATE)

@@ -459,6 +459,9 @@ int leat_sql_statement(struct sql_parser *p)
                 return leat_sql_show(p);
         if (leat_sql_accept(p, "DESCRIBE") || leat_sql_accept(p, "DESC")) {
                 p->stmt->kind = LEAT_STMT_DESCRIBE;
+                bool named = sql_peek(p, 1)->kind == TOKEN_WORD || sql_peek(p, 1)->kind == TOKEN_QUOTED;
+                if (named && leat_sql_accept(p, "DASHBOARD"))
+                        p->stmt->object_kind = LEAT_OBJECT_DASHBOARD;
                 LEAT_TRY(leat_sql_relation_name(p, "the name of a relation"));
                 return leat_sql_expect_end(p);
         }

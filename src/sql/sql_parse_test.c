@@ -249,7 +249,11 @@ LEAT_TEST(show_and_describe)
         CHECK_STR(parse("SHOW TRANSACTION ISOLATION LEVEL").name, "transaction_isolation");
         CHECK_STR(parse("show time zone").name, "timezone");
         s = parse("DESCRIBE scans");
-        CHECK_INT(s.kind, LEAT_STMT_DESCRIBE);
+        CHECK(s.kind == LEAT_STMT_DESCRIBE && s.object_kind == 0);
+        s = parse("DESCRIBE DASHBOARD \"the wall\"");
+        CHECK(s.kind == LEAT_STMT_DESCRIBE && s.object_kind == LEAT_OBJECT_DASHBOARD);
+        CHECK_STR(s.name, "the wall");
+        CHECK_STR(parse("DESCRIBE dashboard").name, "dashboard");
         refuse(LEAT_ESYNTAX, "SHOW TOPICS ^LIKE 'a'", "LIKE");
         refuse(LEAT_ESYNTAX, "SHOW^", "end of input");
 }

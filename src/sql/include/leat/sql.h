@@ -104,7 +104,7 @@ struct leat_stmt {
         uint8_t emit;          /* enum leat_emit; 0: none written */
         const char *name;      /* object, setting, savepoint, prepared statement */
         struct leat_span name_at;
-        uint8_t object_kind; /* DROP, SHOW CREATE: enum leat_object_kind; 0 = any relation */
+        uint8_t object_kind; /* DROP, SHOW CREATE, DESCRIBE: enum leat_object_kind; 0 = any relation */
         uint8_t show;        /* enum leat_show */
         uint32_t option_count;
         const struct leat_sql_option *options; /* WITH (…), SET (…) */
