@@ -24,7 +24,8 @@ def unit(folder, count, slow, bad):
         return
     failed_in = {}
     for suite, name, outcome, _ in cases(f"{folder}/meson-logs/testlog.junit.xml"):
-        program = suite.split(".")[-1].split(" / ")[-1]
+        # A program that printed no cases is one case itself, "leat / log", of the suite of the project.
+        program = (name if " / " in name else suite.split(".")[-1]).split(" / ")[-1]
         count[outcome] += 1
         if outcome == "failed":
             failed_in[program] = True
