@@ -163,7 +163,8 @@ static char *need_text(struct leat_arena *arena, struct leat_cursor *cur)
 static struct leat_view get_view(struct leat_arena *arena, struct leat_cursor *cur)
 {
         struct leat_view view = leat_cursor_bytes(cur, (size_t)leat_cursor_uvarint(cur));
-        char *copy = leat_arena_strndup(arena, view.len != 0 ? (const char *)view.data : "", view.len);
+        /* Bytes, not text: a NUL inside is one of them. */
+        uint8_t *copy = leat_arena_alloc(arena, view.len);
         if (view.len != 0)
                 memcpy(copy, view.data, view.len);
         return leat_view_of(copy, view.len);

@@ -62,6 +62,13 @@ static struct seen read_all(struct leat_log_test *test, int64_t offset, uint32_t
         return seen;
 }
 
+static bool exists_free(char *path)
+{
+        bool exists = leat_os_exists(path);
+        free(path);
+        return exists;
+}
+
 LEAT_TEST(log_append_read_restart)
 {
         const char *dir = leat_test_tmpdir();
@@ -261,7 +268,7 @@ LEAT_TEST(log_topics)
         leat_log_partition_unref(part);
         leat_log_tidy(log, leat_os_now_us());
         leat_log_id_text(id, text);
-        CHECK(!leat_os_exists(leat_asprintf("%s/%s", dir, text)));
+        CHECK(!exists_free(leat_asprintf("%s/%s", dir, text)));
         leat_log_close(log);
 }
 
@@ -422,7 +429,7 @@ LEAT_TEST(log_tail_is_cut_at_first_bad_batch)
         CHECK_OK(leat_log_test_open(&test, dir, NULL, 0, &err), &err);
         seen = read_all(&test, 0, 1 << 20);
         CHECK_INT(seen.batches, 15);
-        CHECK(leat_os_exists(leat_asprintf("%s/cut", test.part->dir)));
+        CHECK(exists_free(leat_asprintf("%s/cut", test.part->dir)));
         append_ok(&test, plain(1, 500, 15), 15);
         CHECK_INT(leat_log_last_epoch(test.part), 2);
         leat_log_test_close(&test);
