@@ -199,8 +199,10 @@ static void segment_finish(struct leat_log_partition *part, struct leat_log_segm
         seg->roll_snapshot = (struct leat_buf)LEAT_BUF_INIT;
         if (!seg->index_ready || leat_log_index_flush(seg, seg->bytes, true, &err) != 0)
                 seg->index_ready = false; /* is completed when it is next needed */
-        if (snapshot.len == 0)
+        if (snapshot.len == 0) {
+                leat_buf_done(&snapshot);
                 return;
+        }
         pthread_mutex_unlock(&part->lock);
         path = leat_asprintf("%s/producers.roll", part->dir);
         rc = leat_os_replace_file(path, leat_buf_view(&snapshot), true, &err);
