@@ -29,7 +29,8 @@ struct api_pg {
         uint32_t pid, secret;
         bool is_ready;
         bool is_closed; /* by the owner: no callbacks any more */
-        bool has_error; /* error holds a reason from the server */
+        bool is_broken; /* close the connection */
+        bool has_error; /* error holds the reason for the end */
         struct api_pg_error error;
         struct leat_view *values;
         int value_cap;
@@ -43,11 +44,11 @@ static void error_fill(struct api_pg_error *error, const char *sqlstate, const c
         snprintf(error->message, sizeof(error->message), "%s", message);
 }
 
-static void protocol_failed(struct api_pg *pg, const char *what)
+static void pg_break(struct api_pg *pg, const char *sqlstate, const char *what)
 {
-        error_fill(&pg->error, "08P01", what);
+        error_fill(&pg->error, sqlstate, what);
         pg->has_error = true;
-        leat_net_conn_close(pg->conn);
+        pg->is_broken = true;
 }
 
 /* ---- messages from the server ---- */
@@ -143,9 +144,7 @@ static bool read_auth(struct api_pg *pg, struct leat_cursor *cur)
 {
         if (leat_cursor_be32(cur) == 0)
                 return !cur->failed;
-        error_fill(&pg->error, "28000", "the query role asks for a password, which this client does not have");
-        pg->has_error = true;
-        leat_net_conn_close(pg->conn);
+        pg_break(pg, "28000", "the query role asks for a password, which this client does not have");
         return true;
 }
 
@@ -178,7 +177,8 @@ static void refuse_copy_in(struct api_pg *pg)
         static const char FAIL[] = "f\0\0\0\x23"
                                    "COPY FROM is not possible here"; /* its NUL counts */
         _Static_assert(sizeof(FAIL) == 36, "length in the message");
-        leat_net_conn_write_block(pg->conn, NULL, leat_view_of(FAIL, sizeof(FAIL)));
+        if (pg->conn)
+                leat_net_conn_write_block(pg->conn, NULL, leat_view_of(FAIL, sizeof(FAIL)));
 }
 
 static bool read_message(struct api_pg *pg, uint8_t type, struct leat_view body)
@@ -228,25 +228,38 @@ static bool read_message(struct api_pg *pg, uint8_t type, struct leat_view body)
 
 /* ---- the connection ---- */
 
-static size_t pg_data(struct leat_net_conn *conn, void *user, struct leat_view data)
+/* Reads whole messages until the owner or a fault ends it; returns the bytes used. @ret_want is the length of the message
+ * that is there in part, 0 when even that is unknown. */
+static size_t pg_messages(struct api_pg *pg, struct leat_view data, size_t *ret_want)
 {
-        struct api_pg *pg = user;
         size_t at = 0;
-        while (data.len - at >= 5 && !leat_net_conn_closing(conn)) {
+        *ret_want = 0;
+        while (data.len - at >= 5 && !pg->is_closed && !pg->is_broken) {
                 size_t len = leat_get_be32(data.data + at + 1);
                 if (len < 4 || len > MESSAGE_BYTES_MAX) {
-                        protocol_failed(pg, "the query role sent a message of impossible length");
+                        pg_break(pg, "08P01", "the query role sent a message of impossible length");
                         break;
                 }
                 if (data.len - at < 1 + len) {
-                        leat_net_conn_want(conn, 1 + len);
+                        *ret_want = 1 + len;
                         break;
                 }
-                if (!read_message(pg, data.data[at], leat_view_of(data.data + at + 5, len - 4)) && !pg->is_closed)
-                        protocol_failed(pg, "the query role sent a message that ends too early");
+                if (!read_message(pg, data.data[at], leat_view_of(data.data + at + 5, len - 4)))
+                        pg_break(pg, "08P01", "the query role sent a message that ends too early");
                 at += 1 + len;
         }
-        return leat_net_conn_closing(conn) ? data.len : at;
+        return at;
+}
+
+static size_t pg_data(struct leat_net_conn *conn, void *user, struct leat_view data)
+{
+        struct api_pg *pg = user;
+        size_t want, used = pg_messages(pg, data, &want);
+        if (pg->is_broken && !pg->is_closed)
+                leat_net_conn_close(conn);
+        else if (want > 0)
+                leat_net_conn_want(conn, want);
+        return leat_net_conn_closing(conn) ? data.len : used;
 }
 
 static void pg_started(struct leat_net_conn *conn, void *user)

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* leat/role: the api role: console, health, metrics, SQL over HTTP. */
+#include <stdlib.h>
+
 #include "leat/api.h"
 #include "role_int.h"
 
@@ -18,6 +20,7 @@ int leat_role_api(const struct leat_role_args *args, struct leat_error *err)
                                            .pg = args->doors[LEAT_DOOR_PG],
                                            .kafka = args->doors[LEAT_DOOR_KAFKA],
                                            .http_port = args->doors[LEAT_DOOR_HTTP].port,
+                                           .console_dir = getenv("LEAT_CONSOLE_DIR"), /* for work on the console */
                                            .stats = stats};
         int rc = leat_api_new(args->listen_fd, &options, &api, err);
         if (rc == 0) {
