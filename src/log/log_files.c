@@ -47,6 +47,14 @@ static void file_close(struct leat_log_files *files, struct leat_log_file *file)
         }
 }
 
+void leat_log_file_close(struct leat_log_files *files, struct leat_log_file *file)
+{
+        pthread_mutex_lock(&files->lock);
+        if (file->pins == 0)
+                file_close(files, file);
+        pthread_mutex_unlock(&files->lock);
+}
+
 void leat_log_file_done(struct leat_log_files *files, struct leat_log_file *file)
 {
         pthread_mutex_lock(&files->lock);

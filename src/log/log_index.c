@@ -187,61 +187,76 @@ static int note_walked(void *arg, const struct leat_log_batch *batch, int64_t po
         return 0;
 }
 
-int leat_log_index_load(struct leat_log_segment *seg, int64_t limit, struct leat_error *err)
+/* True when a batch with the entry's offset begins where the entry says. */
+static bool entry_fits(struct leat_log_segment *seg, const struct leat_log_entry *entry)
 {
-        struct leat_log_entry entry = {0};
-        int64_t size, from_pos = 0, from_offset = seg->base;
-        uint32_t count;
-        int fd, rc;
+        uint8_t head[8];
+        size_t got = 0;
+        int fd;
 
-        LEAT_TRY(leat_log_file_get(seg->files, &seg->index, true, &fd, err));
-        LEAT_TRY_GOTO(leat_os_size(fd, seg->index.path, &size, err));
-        count = (uint32_t)(size / LEAT_LOG_ENTRY_BYTES);
-        seg->pending_count = 0;
-        seg->entry_pos = -1;
-        seg->max_time_ms = -1;
-        while (count > 0) {
-                rc = entry_read(seg, fd, count - 1, &entry, err);
-                if (rc == LEAT_EIO)
-                        goto fail;
-                if (rc == 0 && seg->sealed && entry.pos == limit && seg->base + entry.rel == seg->end) {
-                        seg->index_closed = true;
+        if (leat_log_file_get(seg->files, &seg->log, false, &fd, NULL) != 0)
+                return false;
+        if (leat_os_pread(fd, seg->log.path, head, sizeof(head), entry->pos, &got, NULL) != 0)
+                got = 0;
+        leat_log_file_put(seg->files, &seg->log);
+        return got == sizeof(head) && (int64_t)leat_get_be64(head) == seg->base + entry->rel;
+}
+
+/* How many entries of the file are good for the log up to @limit; *ret_last is the last of them. */
+static uint32_t entries_good(struct leat_log_segment *seg, int fd, int64_t limit, struct leat_log_entry *ret_last)
+{
+        int64_t size = 0;
+        uint32_t count;
+
+        if (leat_os_size(fd, seg->index.path, &size, NULL) != 0)
+                return 0;
+        for (count = (uint32_t)(size / LEAT_LOG_ENTRY_BYTES); count > 0; count--) {
+                struct leat_log_entry entry;
+
+                if (entry_read(seg, fd, count - 1, &entry, NULL) != 0)
+                        continue;
+                seg->index_closed = seg->sealed && entry.pos == limit && seg->base + entry.rel == seg->end;
+                *ret_last = entry;
+                if (seg->index_closed ||
+                    (entry.pos < limit && (!seg->sealed || seg->base + entry.rel < seg->end) && entry_fits(seg, &entry)))
                         break;
-                }
-                if (rc == 0 && entry.pos < limit && (!seg->sealed || seg->base + entry.rel < seg->end))
-                        break;
-                count--;
-        }
-        if (count > 0) {
-                from_pos = seg->entry_pos = entry.pos;
-                from_offset = seg->base + entry.rel;
-                seg->max_time_ms = entry.max_before_ms;
         }
         if (size != (int64_t)count * LEAT_LOG_ENTRY_BYTES)
-                LEAT_TRY_GOTO(leat_os_ftruncate(fd, seg->index.path, (int64_t)count * LEAT_LOG_ENTRY_BYTES, err));
-        seg->index_count = count;
-        rc = 0;
-        if (!seg->index_closed) {
-                struct leat_log_walk walk = {.pos = from_pos, .offset = from_offset, .limit = limit,
-                                             .offset_limit = seg->sealed ? seg->end : INT64_MAX,
-                                             .epoch_max = INT32_MAX};
-                rc = leat_log_segment_walk_around(seg, &walk, note_walked, seg, err);
+                LEAT_LOG_IGNORE(leat_os_ftruncate(fd, seg->index.path, (int64_t)count * LEAT_LOG_ENTRY_BYTES, NULL));
+        return count;
+}
+
+/* A missing or unreadable file only means more work: reads go on without it. */
+int leat_log_index_load(struct leat_log_segment *seg, int64_t limit, struct leat_error *err)
+{
+        struct leat_log_walk walk = {.offset = seg->base, .limit = limit, .epoch_max = INT32_MAX,
+                                     .offset_limit = seg->sealed ? seg->end : INT64_MAX};
+        struct leat_log_entry last;
+        int fd, rc = 0;
+
+        seg->pending_count = seg->index_count = 0;
+        seg->index_closed = false;
+        seg->entry_pos = -1;
+        seg->max_time_ms = -1;
+        if (leat_log_file_get(seg->files, &seg->index, false, &fd, NULL) == 0) {
+                seg->index_count = entries_good(seg, fd, limit, &last);
+                leat_log_file_put(seg->files, &seg->index);
         }
+        if (seg->index_count > 0) {
+                walk.pos = seg->entry_pos = last.pos;
+                walk.offset = seg->base + last.rel;
+                seg->max_time_ms = last.max_before_ms;
+        }
+        if (!seg->index_closed)
+                rc = leat_log_segment_walk_around(seg, &walk, note_walked, seg, err);
         seg->index_ready = rc == 0;
-fail:
-        leat_log_file_put(seg->files, &seg->index);
         return rc;
 }
 
 int leat_log_index_rebuild(struct leat_log_segment *seg, struct leat_error *err)
 {
-        int fd, rc;
-
-        LEAT_TRY(leat_log_file_get(seg->files, &seg->index, true, &fd, err));
-        rc = leat_os_ftruncate(fd, seg->index.path, 0, err);
-        leat_log_file_put(seg->files, &seg->index);
-        LEAT_TRY(rc);
-        seg->index_closed = false;
         leat_diag(LEAT_DIAG_WARN, "log", "index is made anew", "file=%s", seg->index.path);
+        LEAT_TRY(leat_os_unlink(seg->index.path, err));
+        leat_log_file_close(seg->files, &seg->index);
         return leat_log_index_load(seg, seg->bytes, err);
 }

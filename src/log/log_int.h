@@ -75,6 +75,8 @@ struct leat_log_files {
 void leat_log_files_init(struct leat_log_files *files, uint32_t max);
 void leat_log_files_done(struct leat_log_files *files);
 void leat_log_file_init(struct leat_log_file *file, char *path);
+/* Closes it when nobody uses it: its name means another file now. */
+void leat_log_file_close(struct leat_log_files *files, struct leat_log_file *file);
 /* Closes and frees the path; not pinned any more. */
 void leat_log_file_done(struct leat_log_files *files, struct leat_log_file *file);
 /* Opens when necessary (read and write, made when missing if @create) and keeps it open until put. */

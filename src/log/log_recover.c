@@ -10,8 +10,9 @@
  *                     | first bad one, bytes from there on go to cut/
  *
  * Below the checkpoint a bad batch is damage: it is found when it is read, and
- * reported, never cut. Without a checkpoint the last two segments are checked:
- * a segment is closed durably before its successor's successor begins.
+ * reported, never cut. Without a checkpoint (its file is never synced) the
+ * snapshot that is made durable when a segment is complete and synced says the
+ * same about all segments before; without that, everything is checked.
  * What was not known to be synced is synced before anyone may read it.
  *
  * A segment never reaches beyond the base of the next one: what lies there was
@@ -78,6 +79,7 @@ static int load_segments(struct leat_log_partition *part, struct leat_error *err
                 seg->bytes = seg->synced = st.st_size;
                 seg->created_us = leat_os_now_us();
                 seg->sealed = i + 1 < bases.count;
+                seg->entry_dirty = !seg->sealed; /* nobody knows whether the process before us got that far */
                 seg->end = seg->sealed ? bases.list[i + 1] : INT64_MAX;
         }
 fail:
@@ -239,10 +241,28 @@ static void note_short(struct leat_log_partition *part, struct leat_log_segment 
         part->end = seg->end;
 }
 
+/* Number of the first segment that may hold anything not synced, when there is no checkpoint. */
+static uint32_t first_unsure(struct leat_log_partition *part)
+{
+        struct leat_log_memory mem = {0};
+        struct leat_buf file = LEAT_BUF_INIT;
+        char *path = leat_asprintf("%s/producers.roll", part->dir);
+        int64_t offset = 0;
+        int at = 0;
+
+        if (leat_os_read_file(path, 64 << 20, &file, NULL) == 0 &&
+            leat_log_memory_parse(leat_buf_view(&file), &mem, &offset, NULL) == 0)
+                at = leat_log_partition_seg_at(part, offset);
+        leat_log_memory_done(&mem);
+        leat_buf_done(&file);
+        free(path);
+        return (uint32_t)LEAT_MAX(at, 0);
+}
+
 static int find_tail(struct leat_log_partition *part, const struct leat_log_checkpoint *ck, bool *ret_found,
                      struct leat_error *err)
 {
-        uint32_t at = part->seg_count > 2 ? part->seg_count - 2 : 0;
+        uint32_t at = ck ? 0 : first_unsure(part);
         int64_t pos = 0, offset;
 
         if (ck) {
