@@ -269,8 +269,8 @@ int leat_sql_insert(struct leat_sql_env *env, struct leat_arena *arena, const st
                     const struct leat_type *param_types, uint32_t param_count, struct leat_sql_query *ret_query,
                     const struct leat_object **ret_topic, const uint32_t **ret_columns, struct leat_error *err)
         LEAT_NODISCARD;
-/* Dashboard panels: $name → the parameter's place. @names are the variables; the query's parameters $1 … are VARCHAR in
- * their order. */
+/* Dashboard panels: @names are the variables; $name becomes the parameter with its place in @names. All of them can be
+ * bound, as VARCHAR, whether the panel uses them or not. */
 int leat_sql_panel(struct leat_sql_env *env, struct leat_arena *arena, struct leat_view sql,
                    const char *const *names, uint32_t name_count, struct leat_sql_query *ret_query,
                    struct leat_error *err) LEAT_NODISCARD;
