@@ -300,10 +300,7 @@ static void conn_read(struct leat_net_conn *conn)
                 at = conn->in->data + conn->in_end;
                 room = conn->in->len - conn->in_end;
         }
-        ssize_t got;
-        do {
-                got = recv(conn->fd, at, room, 0);
-        } while (got < 0 && errno == EINTR);
+        ssize_t got = leat_os_recv(conn->fd, at, room);
         if (got < 0) {
                 if (errno != EAGAIN && errno != EWOULDBLOCK)
                         conn_fail_sys(conn, errno, "cannot read from");
@@ -371,13 +368,11 @@ static int queue_parts(const struct leat_net_conn *conn, struct iovec parts[WRIT
 static bool conn_write_some(struct leat_net_conn *conn)
 {
         struct iovec parts[WRITE_PARTS];
-        struct msghdr msg = {.msg_iov = parts, .msg_iovlen = (size_t)queue_parts(conn, parts)};
+        int count = queue_parts(conn, parts);
         size_t bytes = 0;
-        for (size_t i = 0; i < msg.msg_iovlen; i++)
+        for (int i = 0; i < count; i++)
                 bytes += parts[i].iov_len;
-        ssize_t sent = sendmsg(conn->fd, &msg, MSG_NOSIGNAL);
-        if (sent < 0 && errno == EINTR)
-                return true;
+        ssize_t sent = leat_os_sendv(conn->fd, parts, count);
         if (sent < 0) {
                 conn->is_blocked = errno == EAGAIN || errno == EWOULDBLOCK;
                 if (!conn->is_blocked)
@@ -422,8 +417,8 @@ static void conn_flush(struct leat_net_conn *conn)
 /* Reads what the peer still sends and throws it away, until it has closed. */
 static void conn_discard(struct leat_net_conn *conn)
 {
-        ssize_t got = recv(conn->fd, conn->loop->scratch->data, NET_SCRATCH_BYTES, 0);
-        if (got == 0 || (got < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR))
+        ssize_t got = leat_os_recv(conn->fd, conn->loop->scratch->data, NET_SCRATCH_BYTES);
+        if (got == 0 || (got < 0 && errno != EAGAIN && errno != EWOULDBLOCK))
                 conn_end(conn);
 }
 

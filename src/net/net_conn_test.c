@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -279,6 +280,105 @@ LEAT_TEST(net_out_of_descriptors_heals)
         close(next);
         close(fd);
         server_stop(&server);
+}
+
+/* ---- failing system calls ---- */
+
+static _Atomic int calls;
+
+/* Every other call is interrupted or not ready, the rest move a few bytes. */
+static ssize_t recv_badly(int fd, void *data, size_t bytes, int flags)
+{
+        int call = atomic_fetch_add(&calls, 1);
+        if (call % 3 != 0) {
+                errno = call % 3 == 1 ? EINTR : EAGAIN;
+                return -1;
+        }
+        return leat_os_system.recv(fd, data, LEAT_MIN(bytes, (size_t)5), flags);
+}
+
+static ssize_t sendmsg_badly(int fd, const struct msghdr *message, int flags)
+{
+        int call = atomic_fetch_add(&calls, 1);
+        if (call % 3 != 0) {
+                errno = call % 3 == 1 ? EINTR : EAGAIN;
+                return -1;
+        }
+        struct iovec part = message->msg_iov[0];
+        part.iov_len = LEAT_MIN(part.iov_len, (size_t)3);
+        struct msghdr less = {.msg_iov = &part, .msg_iovlen = 1};
+        return leat_os_system.sendmsg(fd, &less, flags);
+}
+
+static int accept_badly(int fd, struct sockaddr *addr, unsigned *len, int flags)
+{
+        static const int errors[] = {EINTR, ECONNABORTED, EMFILE, ENOBUFS};
+        unsigned call = (unsigned)atomic_fetch_add(&calls, 1);
+        if (call < LEAT_ARRAY_LEN(errors)) {
+                errno = errors[call];
+                return -1;
+        }
+        return leat_os_system.accept4(fd, addr, len, flags);
+}
+
+static ssize_t sendmsg_broken(int fd, const struct msghdr *message, int flags)
+{
+        (void)fd;
+        (void)message;
+        (void)flags;
+        errno = EIO;
+        return -1;
+}
+
+/* Replaces the table on the server's thread, so that it is not reading it. */
+struct table_change {
+        struct leat_os_table table;
+        _Atomic bool done;
+};
+
+static void table_post(void *arg)
+{
+        struct table_change *change = arg;
+        leat_os = change->table;
+        atomic_store(&change->done, true);
+}
+
+static void table_use(const struct server *server, struct leat_os_table table)
+{
+        struct table_change change = {.table = table};
+        leat_loop_post_wait(server->loops[0], table_post, &change);
+        while (!atomic_load(&change.done))
+                sched_yield();
+}
+
+LEAT_TEST(net_short_and_interrupted_calls)
+{
+        struct leat_os_table table = leat_os_system;
+        struct server server = {.opts = {0}};
+        uint8_t out[300], in[300];
+        for (size_t i = 0; i < sizeof(out); i++)
+                out[i] = i % 30 == 0 ? 29 : (uint8_t)i;
+        atomic_store(&calls, 0);
+        leat_os.accept4 = accept_badly;
+        server_start(&server, 1, &ECHO_OPS);
+        int fd = dial(&server);
+        wait_for(&server.opened, 1);
+        table.recv = recv_badly;
+        table.sendmsg = sendmsg_badly;
+        table_use(&server, table);
+        send_all(fd, out, sizeof(out)); /* this side calls the system itself */
+        CHECK(recv_all(fd, in, sizeof(in)));
+        CHECK(memcmp(in, out, sizeof(in)) == 0);
+        table.recv = leat_os_system.recv;
+        table.sendmsg = sendmsg_broken;
+        table_use(&server, table);
+        send_all(fd, out, 30);
+        CHECK(!recv_all(fd, in, 1));
+        wait_for(&server.closed, 1);
+        CHECK_INT(server.last_code, LEAT_EIO);
+        close(fd);
+        server_stop(&server);
+        leat_os = leat_os_system;
 }
 
 /* ---- a large message, back-pressure ---- */

@@ -117,7 +117,7 @@ static void refuse(struct leat_listener *listener, int fd)
         atomic_fetch_add(&listener->refused, 1);
         leat_diag(LEAT_DIAG_WARN, "net", "connection refused: too many", "limit=%d", listener->opts.conns_max);
         if (listener->opts.refuse.len > 0)
-                (void)send(fd, listener->opts.refuse.data, listener->opts.refuse.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+                (void)leat_os_send(fd, listener->opts.refuse.data, listener->opts.refuse.len);
         leat_os_close(fd);
 }
 
@@ -134,7 +134,7 @@ static bool accept_one(struct leat_listener *listener)
 {
         union net_addr peer = {0};
         socklen_t len = sizeof(peer);
-        int fd = accept4(listener->fd, &peer.any, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int fd = leat_os_accept(listener->fd, &peer.any, &len);
         if (fd < 0) {
                 if (errno == EINTR || errno == ECONNABORTED)
                         return true;

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -184,18 +185,30 @@ ssize_t leat_os_recv(int fd, void *data, size_t bytes)
 {
         ssize_t got;
         do
-                got = recv(fd, data, bytes, 0);
+                got = leat_os.recv(fd, data, bytes, 0);
         while (got < 0 && errno == EINTR);
         return got;
 }
 
-ssize_t leat_os_send(int fd, const void *data, size_t bytes)
+ssize_t leat_os_sendv(int fd, const struct iovec *parts, int count)
 {
+        struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)parts, .msg_iovlen = (size_t)count};
         ssize_t put;
         do
-                put = send(fd, data, bytes, MSG_NOSIGNAL);
+                put = leat_os.sendmsg(fd, &message, MSG_NOSIGNAL);
         while (put < 0 && errno == EINTR);
         return put;
+}
+
+ssize_t leat_os_send(int fd, const void *data, size_t bytes)
+{
+        struct iovec part = {.iov_base = (void *)(uintptr_t)data, .iov_len = bytes};
+        return leat_os_sendv(fd, &part, 1);
+}
+
+int leat_os_accept(int fd, struct sockaddr *addr, unsigned *io_len)
+{
+        return leat_os.accept4(fd, addr, io_len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 }
 
 int leat_os_poll1(int fd, short want, int64_t timeout_us)

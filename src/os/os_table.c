@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -53,6 +54,12 @@ static int sys_random(void *data, size_t bytes)
         return 0;
 }
 
+/* The C library declares its addresses as a transparent union. */
+static int sys_accept4(int fd, struct sockaddr *addr, unsigned *addr_len, int flags)
+{
+        return accept4(fd, addr, addr_len, flags);
+}
+
 static void sys_sleep_us(int64_t us)
 {
         struct timespec left = {.tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000};
@@ -67,6 +74,7 @@ static void sys_sleep_us(int64_t us)
                 .fstat = fstat, .stat = stat, .rename = rename, .link = link, .unlink = unlink, .mkdir = mkdir, \
                 .rmdir = rmdir, .mmap = mmap, .munmap = munmap, .realtime_us = sys_realtime_us, \
                 .monotonic_us = sys_monotonic_us, .random = sys_random, .sleep_us = sys_sleep_us, \
+                .accept4 = sys_accept4, .recv = recv, .sendmsg = sendmsg, \
         }
 
 const struct leat_os_table leat_os_system = SYSTEM_TABLE;

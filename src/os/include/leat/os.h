@@ -24,6 +24,7 @@
 
 struct iovec;
 struct stat;
+struct msghdr;
 struct sockaddr;
 
 /* The raw calls; each returns what the system call returns and sets errno. */
@@ -50,6 +51,9 @@ struct leat_os_table {
         int64_t (*monotonic_us)(void);
         int (*random)(void *data, size_t bytes); /* 0 or -1 */
         void (*sleep_us)(int64_t us);
+        int (*accept4)(int fd, struct sockaddr *addr, unsigned *addr_len, int flags);
+        ssize_t (*recv)(int fd, void *data, size_t bytes, int flags);
+        ssize_t (*sendmsg)(int fd, const struct msghdr *message, int flags);
 };
 
 /* The table in use; starts as the system's. Replace entries in tests only. */
@@ -128,9 +132,13 @@ int leat_os_listen(const struct leat_addr *addr, int backlog, int *ret_fd, uint1
 /* Connects a blocking TCP socket with TCP_NODELAY within @timeout_us. */
 int leat_os_connect(const struct leat_addr *addr, int64_t timeout_us, int *ret_fd,
                     struct leat_error *err) LEAT_NODISCARD;
-/* Raw socket I/O for the blocking clients (feed, pg client); returns bytes, 0 at the end, -1 with errno. */
+/* Raw socket I/O; return bytes (of sending: at least 1), 0 at the end of the stream, -1 with errno. */
 ssize_t leat_os_recv(int fd, void *data, size_t bytes);
 ssize_t leat_os_send(int fd, const void *data, size_t bytes);
+/* Sends from @count parts in one call. */
+ssize_t leat_os_sendv(int fd, const struct iovec *parts, int count);
+/* Accepts a non-blocking socket, closed at exec; @io_len is the size of @addr, then of the address. -1 with errno. */
+int leat_os_accept(int fd, struct sockaddr *addr, unsigned *io_len);
 /* Waits until @fd is ready: @want is POLLIN|POLLOUT; returns the ready events, 0 at timeout, -1 with errno. */
 int leat_os_poll1(int fd, short want, int64_t timeout_us);
 
