@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * leat/cli: leat sql: statements from -c, from a file, from standard input, or
+ * from a line-editing shell (libedit) on a terminal.
+ *
+ * Ctrl-C cancels the statement that runs; at the prompt it throws the line away.
+ */
+#include <editline/readline.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "cli_int.h"
+#include "leat/sql.h"
+
+static const char usage[] =
+        "usage: leat sql [-c STATEMENT | -f FILE] [--pg ADDR]\n"
+        "\n"
+        "Runs SQL. Without -c and -f it reads statements from standard input; on a terminal it is a shell\n"
+        "with history and line editing.\n"
+        "\n"
+        "  -c STATEMENT    run this and exit\n"
+        "  -f FILE         run the statements of a file (- = standard input)\n"
+        "  --pg ADDR       where Leat answers (LEAT_PG, else " CLI_PG_DEFAULT ")\n"
+        "\n"
+        "In the shell: \\q ends it, \\d lists relations, \\d NAME describes one, \\? helps.\n"
+        "Exit code 1 when a statement failed; the rest of a file is not run then.\n";
+
+struct shell {
+        struct cli_pg *pg;
+        const char *text;      /* of the statements that run, for the caret */
+        pthread_mutex_t mutex; /* guards running */
+        bool running;
+};
+
+static void on_result(void *arg, const struct cli_pg_result *result)
+{
+        (void)arg;
+        if (result->has_rows)
+                cli_print_table(result);
+        else
+                printf("%s\n", result->tag);
+        fflush(stdout);
+}
+
+static void on_copy(void *arg, struct leat_view bytes)
+{
+        (void)arg;
+        fwrite(bytes.data, 1, bytes.len, stdout);
+        fflush(stdout);
+}
+
+static void on_notice(void *arg, const char *severity, const char *message, const char *hint)
+{
+        (void)arg;
+        fprintf(stderr, "%s:  %s\n", severity, message);
+        if (hint[0] != '\0')
+                fprintf(stderr, "HINT:  %s\n", hint);
+}
+
+/* The line of the statement with a caret under the place, as psql shows it. */
+static void print_place(const char *text, int position)
+{
+        const char *at = text, *line = text;
+        int number = 1;
+        for (int n = 1; n < position && *at != '\0';) {
+                if (*at == '\n') {
+                        line = at + 1;
+                        number++;
+                }
+                at++;
+                n += ((unsigned char)*at & 0xC0) != 0x80;
+        }
+        char head[32];
+        int head_len = snprintf(head, sizeof head, "LINE %d: ", number), before = 0;
+        for (const char *p = line; p < at; p++)
+                before += ((unsigned char)*p & 0xC0) != 0x80;
+        fprintf(stderr, "%s%.*s\n%*s^\n", head, (int)strcspn(line, "\n"), line, head_len + before, "");
+}
+
+static bool run(struct shell *sh, const char *sql)
+{
+        struct cli_pg_ops ops = {.result = on_result, .copy = on_copy, .notice = on_notice};
+        struct cli_pg_error e = {0};
+        struct leat_error err = {0};
+        pthread_mutex_lock(&sh->mutex);
+        sh->running = true;
+        pthread_mutex_unlock(&sh->mutex);
+        int rc = cli_pg_query(sh->pg, sql, &ops, &e, &err);
+        pthread_mutex_lock(&sh->mutex);
+        sh->running = false;
+        pthread_mutex_unlock(&sh->mutex);
+        if (rc == LEAT_EINVAL) {
+                fprintf(stderr, "%s:  %s\n", e.severity, e.message);
+                if (e.position > 0)
+                        print_place(sql, e.position);
+                if (e.hint[0] != '\0')
+                        fprintf(stderr, "HINT:  %s\n", e.hint);
+        } else if (rc != 0) {
+                (void)cli_fail("sql", &err);
+                exit(1);
+        }
+        return rc == 0;
+}
+
+/* Waits for SIGINT in a thread of its own: canceling needs a connection, which no signal handler may open. */
+static void *interrupts(void *arg)
+{
+        struct shell *sh = arg;
+        sigset_t set;
+        int signo;
+        sigemptyset(&set);
+        sigaddset(&set, SIGINT);
+        while (sigwait(&set, &signo) == 0) {
+                pthread_mutex_lock(&sh->mutex);
+                bool running = sh->running;
+                pthread_mutex_unlock(&sh->mutex);
+                if (!running)
+                        _exit(130);
+                cli_pg_cancel(sh->pg);
+        }
+        return NULL;
+}
+
+static bool shell_command(struct shell *sh, const char *line)
+{
+        char sql[512];
+        char *name = leat_strndup(line + 2, strcspn(line + 2, " ;\n") + (line[2] == ' ' ? 64 : 0));
+        char *word = name + strspn(name, " ");
+        word[strcspn(word, " ;\n")] = '\0';
+        if (line[1] == 'd' && word[0] != '\0') {
+                snprintf(sql, sizeof sql, "DESCRIBE \"%.200s\"", word);
+                (void)run(sh, sql);
+        } else if (line[1] == 'd') {
+                (void)run(sh, "SHOW TABLES");
+        } else if (line[1] == '?' || line[1] == 'h') {
+                fputs("Statements end with ;\n\\q ends the shell, \\d lists relations, \\d NAME describes one.\n", stdout);
+        } else if (line[1] != 'q') {
+                fprintf(stderr, "unknown command %.2s; \\? helps\n", line);
+        }
+        free(name);
+        return line[1] != 'q';
+}
+
+static void interactive(struct shell *sh)
+{
+        struct leat_buf text = LEAT_BUF_INIT;
+        char *line, *home = getenv("HOME"), history_path[4096];
+        snprintf(history_path, sizeof history_path, "%s/.leat_history", home == NULL ? "." : home);
+        using_history();
+        read_history(history_path);
+        printf("leat %s: SQL shell. \\? helps, \\q ends.\n", LEAT_VERSION);
+        while ((line = readline(text.len == 0 ? "leat=> " : "leat-> ")) != NULL) {
+                if (text.len == 0 && line[0] == '\\') {
+                        bool go_on = shell_command(sh, line);
+                        free(line);
+                        if (!go_on)
+                                break;
+                        continue;
+                }
+                if (text.len != 0)
+                        leat_buf_u8(&text, '\n');
+                leat_buf_add_str(&text, line);
+                free(line);
+                if (strspn(leat_buf_cstr(&text), " \t\n") == text.len) {
+                        leat_buf_clear(&text);
+                        continue;
+                }
+                if (leat_sql_incomplete(leat_buf_view(&text)))
+                        continue;
+                add_history(leat_buf_cstr(&text));
+                (void)run(sh, leat_buf_cstr(&text));
+                leat_buf_clear(&text);
+        }
+        write_history(history_path);
+        leat_buf_done(&text);
+}
+
+static int run_file(struct shell *sh, const char *path)
+{
+        struct leat_buf text = LEAT_BUF_INIT;
+        FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "r");
+        char piece[65536];
+        size_t n;
+        if (file == NULL) {
+                fprintf(stderr, "leat sql: cannot open %s\n", path);
+                return 1;
+        }
+        while ((n = fread(piece, 1, sizeof piece, file)) > 0)
+                leat_buf_add(&text, piece, n);
+        if (file != stdin)
+                fclose(file);
+        bool ok = run(sh, leat_buf_cstr(&text));
+        leat_buf_done(&text);
+        return ok ? 0 : 1;
+}
+
+int leat_cli_sql(int argc, char **argv)
+{
+        const char *pg = getenv("LEAT_PG") == NULL ? CLI_PG_DEFAULT : getenv("LEAT_PG"), *statement = NULL, *file = NULL;
+        const struct cli_option options[] = {
+                {"--command", "-c", &statement, NULL}, {"--file", "-f", &file, NULL}, {"--pg", NULL, &pg, NULL}};
+        struct shell sh = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+        struct leat_error err = {0};
+        sigset_t set;
+        pthread_t thread;
+        int rc = cli_options("sql", usage, argc, argv, options, LEAT_ARRAY_LEN(options), NULL, NULL);
+        if (rc != 0)
+                return rc < 0 ? 0 : rc;
+        if (statement != NULL && file != NULL) {
+                fprintf(stderr, "leat sql: give -c or -f, not both\n");
+                return 2;
+        }
+        if (cli_pg_connect(pg, &sh.pg, &err) != 0)
+                return cli_fail("sql", &err);
+        sigemptyset(&set);
+        sigaddset(&set, SIGINT);
+        pthread_sigmask(SIG_BLOCK, &set, NULL);
+        if (pthread_create(&thread, NULL, interrupts, &sh) == 0)
+                pthread_detach(thread);
+        if (statement != NULL)
+                rc = run(&sh, statement) ? 0 : 1;
+        else if (file != NULL || !isatty(0))
+                rc = run_file(&sh, file == NULL ? "-" : file);
+        else
+                interactive(&sh);
+        cli_pg_close(sh.pg);
+        return rc;
+}
