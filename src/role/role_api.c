@@ -1,9 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-<<<<<<< HEAD
 /* leat/role: the api role: console, health, metrics, SQL over HTTP. */
-=======
-/* leat/role: the api role: console, metrics and HTTP APIs. */
->>>>>>> 65663ce (role: the api role; metrics of roles and views)
 #include <stdlib.h>
 
 #include "leat/api.h"
@@ -15,34 +11,26 @@ static void api_signal(void *arg, int signo)
         leat_api_stop(arg);
 }
 
-static int api_serve(const struct leat_role_args *args, struct leat_stats *stats, struct leat_error *err)
+int leat_role_api(const struct leat_role_args *args, struct leat_error *err)
 {
+        struct leat_stats *stats;
         struct leat_api *api;
+        LEAT_TRY(leat_role_stats(args, &stats, err));
         struct leat_api_options options = {.data_dir = args->data_dir,
                                            .pg = args->doors[LEAT_DOOR_PG],
                                            .kafka = args->doors[LEAT_DOOR_KAFKA],
                                            .http_port = args->doors[LEAT_DOOR_HTTP].port,
-<<<<<<< HEAD
                                            .console_dir = getenv("LEAT_CONSOLE_DIR"), /* for work on the console */
-=======
-                                           .console_dir = getenv("LEAT_CONSOLE"),
->>>>>>> 65663ce (role: the api role; metrics of roles and views)
                                            .stats = stats};
-        LEAT_TRY(leat_api_new(args->listen_fd, &options, &api, err));
-        int rc = leat_loop_on_signal(leat_api_loop(api), SIGTERM, api_signal, api, err);
+        int rc = leat_api_new(args->listen_fd, &options, &api, err);
         if (rc == 0) {
-                leat_role_ready(args);
-                leat_api_run(api);
+                rc = leat_loop_on_signal(leat_api_loop(api), SIGTERM, api_signal, api, err);
+                if (rc == 0) {
+                        leat_role_ready(args);
+                        leat_api_run(api);
+                }
+                leat_api_free(api);
         }
-        leat_api_free(api);
-        return rc;
-}
-
-int leat_role_api(const struct leat_role_args *args, struct leat_error *err)
-{
-        struct leat_stats *stats;
-        LEAT_TRY(leat_role_stats(args, &stats, err));
-        int rc = api_serve(args, stats, err);
         leat_stats_close(stats);
         return rc;
 }
