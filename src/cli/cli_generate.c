@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * leat/cli: `leat generate`: events from a spec, to Kafka or to a file.
+ *
+ * Pacing    Event i is meant for start + i / rate and carries that time. When the
+ *           receiver stalls, the events behind it are late, but their times
+ *           are not: a latency taken from the event's time holds the stall. The
+ *           loop never leaves out events to catch up.
+ * Files     are not paced: they are input that is made beforehand.
+ * Exit      0 all events are there; 1 some are not; 2 the command line is wrong.
+ */
+#include <getopt.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+
+#include "cli_gen_int.h"
+#include "cli_int.h"
+#include "leat/os.h"
+
+#define SPEC_BYTES_MAX (64u << 20)
+#define CHUNK 256      /* events between two looks at the clock */
+#define LINGER_US 5000 /* how long events are collected to batches */
+#define REPORT_US 5000000
+
+static volatile sig_atomic_t stop_asked;
+
+static void on_signal(int number)
+{
+        (void)number;
+        stop_asked = 1;
+}
+
+struct options {
+        const char *spec, *kafka, *out;
+        const char *topics[64];
+        int topic_count;
+        double rate;
+        bool rate_given;
+        uint64_t seed;
+        int64_t count; /* -1: no end */
+        int64_t for_us, start_us;
+        bool contents, quiet, start_given;
+};
+
+static const char help[] = "usage: leat generate -f SPEC.json [options]\n"
+                           "\n"
+                           "Makes events from a spec and sends them to Kafka, or writes them to a file.\n"
+                           "\n"
+                           "  -f, --file SPEC     the spec (docs/generate.md)\n"
+                           "  -r, --rate N        events a second (default 1000); \"max\" as fast as it goes\n"
+                           "  -n, --count N       stop after N events\n"
+                           "      --for TIME      stop after this time, as \"10 minutes\"\n"
+                           "  -s, --seed N        another seed gives other events (default 1)\n"
+                           "  -t, --topic NAME    only this topic of the spec; may be repeated\n"
+                           "      --kafka ADDR    the broker (default 127.0.0.1:9092, or LEAT_KAFKA)\n"
+                           "  -o, --out FILE      write lines instead, unpaced; - is standard output\n"
+                           "      --start TIME    time of the first event (default now)\n"
+                           "      --no-contents   leave out topics with fixed contents\n"
+                           "  -q, --quiet         no progress\n"
+                           "\n"
+                           "Topics that do not exist are created. Stops in order at Ctrl-C.\n";
+
+static int usage(const char *fmt, const char *value)
+{
+        fprintf(stderr, "leat generate: ");
+        fprintf(stderr, fmt, value);
+        fprintf(stderr, "\nTry: leat generate --help\n");
+        return 2;
+}
+
+static bool read_int(const char *text, int64_t min, int64_t *ret)
+{
+        char *end;
+        long long v = strtoll(text, &end, 10);
+        if (*text == '\0' || *end != '\0' || v < min)
+                return false;
+        *ret = v;
+        return true;
+}
+
+/* Returns -1 to go on, else the exit code. */
+static int read_options(int argc, char **argv, struct options *o)
+{
+        enum { OPT_FOR = 256, OPT_KAFKA, OPT_START, OPT_NO_CONTENTS };
+        static const struct option longs[] = {
+                {"file", required_argument, NULL, 'f'},
+                {"rate", required_argument, NULL, 'r'},
+                {"count", required_argument, NULL, 'n'},
+                {"for", required_argument, NULL, OPT_FOR},
+                {"seed", required_argument, NULL, 's'},
+                {"topic", required_argument, NULL, 't'},
+                {"kafka", required_argument, NULL, OPT_KAFKA},
+                {"out", required_argument, NULL, 'o'},
+                {"start", required_argument, NULL, OPT_START},
+                {"no-contents", no_argument, NULL, OPT_NO_CONTENTS},
+                {"quiet", no_argument, NULL, 'q'},
+                {"help", no_argument, NULL, 'h'},
+                {NULL, 0, NULL, 0},
+        };
+        const char *address = getenv("LEAT_KAFKA");
+        int64_t number;
+        *o = (struct options){.kafka = address != NULL && *address != '\0' ? address : "127.0.0.1:9092",
+                              .rate = 1000,
+                              .seed = 1,
+                              .count = -1,
+                              .for_us = -1,
+                              .contents = true};
+        optind = 1;
+        for (int c; (c = getopt_long(argc, argv, "f:r:n:s:t:o:qh", longs, NULL)) != -1;) {
+                switch (c) {
+                case 'f':
+                        o->spec = optarg;
+                        break;
+                case 'r': {
+                        char *end;
+                        o->rate = strcmp(optarg, "max") == 0 ? 0 : strtod(optarg, &end);
+                        if (strcmp(optarg, "max") != 0 &&
+                            (*optarg == '\0' || *end != '\0' || !(o->rate > 0 && o->rate <= 1e9)))
+                                return usage("--rate takes events a second or max, not \"%s\"", optarg);
+                        o->rate_given = true;
+                        break;
+                }
+                case 'n':
+                        if (!read_int(optarg, 0, &o->count))
+                                return usage("--count takes a number of events, not \"%s\"", optarg);
+                        break;
+                case OPT_FOR:
+                        if (!leat_duration_parse(leat_view_str(optarg), &o->for_us))
+                                return usage("--for takes a time, as \"10 minutes\", not \"%s\"", optarg);
+                        break;
+                case 's':
+                        if (!read_int(optarg, INT64_MIN, &number))
+                                return usage("--seed takes a number, not \"%s\"", optarg);
+                        o->seed = (uint64_t)number;
+                        break;
+                case 't':
+                        if (o->topic_count == (int)LEAT_ARRAY_LEN(o->topics))
+                                return usage("more than 64 topics, at \"%s\"", optarg);
+                        o->topics[o->topic_count++] = optarg;
+                        break;
+                case OPT_KAFKA:
+                        o->kafka = optarg;
+                        break;
+                case 'o':
+                        o->out = optarg;
+                        break;
+                case OPT_START:
+                        if (!leat_time_parse(leat_view_str(optarg), &o->start_us))
+                                return usage("--start takes a time, as 2026-11-24T08:00:00Z, not \"%s\"", optarg);
+                        o->start_given = true;
+                        break;
+                case OPT_NO_CONTENTS:
+                        o->contents = false;
+                        break;
+                case 'q':
+                        o->quiet = true;
+                        break;
+                case 'h':
+                        fputs(help, stdout);
+                        return 0;
+                default:
+                        fprintf(stderr, "Try: leat generate --help\n");
+                        return 2;
+                }
+        }
+        if (optind < argc)
+                return usage("unexpected argument \"%s\"", argv[optind]);
+        if (o->spec == NULL)
+                return usage("%s", "-f SPEC.json is missing");
+        if (o->out != NULL && o->count < 0 && o->for_us < 0)
+                return usage("%s", "a file needs an end: give --count or --for");
+        if (o->rate == 0 && o->out != NULL && o->count < 0)
+                return usage("%s", "--rate max into a file needs --count");
+        return -1;
+}
+
+/* ---- the loop --------------------------------------------------------------------------- */
+
+struct run {
+        const struct options *options;
+        struct leat_gen *gen;
+        struct leat_gen_out *out;
+        int64_t total; /* events to make, -1: no end */
+        int64_t made;
+        int64_t start_us;            /* wall clock of event 0 */
+        int64_t behind_us, worst_us; /* of the newest event, and the most ever */
+        int64_t begun_us, reported_us, reported;
+};
+
+static int send_contents(struct run *run, struct leat_error *err)
+{
+        struct leat_gen_event event;
+        for (uint32_t i = 0; i < run->gen->topic_count; i++) {
+                if (!run->gen->topics[i].selected)
+                        continue;
+                for (uint32_t row = 0; leat_gen_content(run->gen, i, row, &event); row++)
+                        LEAT_TRY(run->out->ops->put(run->out, &event, err));
+        }
+        return run->out->ops->flush(run->out, true, err);
+}
+
+/* Time that event @i is meant for. */
+static int64_t intended(const struct run *run, int64_t i)
+{
+        return run->start_us + (int64_t)((double)i * 1e6 / run->options->rate);
+}
+
+static void report(struct run *run, int64_t now_us)
+{
+        double seconds = (double)(now_us - run->reported_us) / 1e6;
+        fprintf(stderr, "%" PRId64 " events, %.0f/s, %" PRIu64 " acknowledged, %.1f ms behind\n", run->made,
+                (double)(run->made - run->reported) / seconds, run->out->done, (double)run->behind_us / 1000);
+        run->reported_us = now_us;
+        run->reported = run->made;
+}
+
+/* Makes the events that are due at @now_us, at most CHUNK. */
+static int make_due(struct run *run, int64_t now_us, bool paced, bool *ret_idle, struct leat_error *err)
+{
+        struct leat_gen_event event;
+        double rate = run->options->rate;
+        *ret_idle = false;
+        for (int i = 0; i < CHUNK && (run->total < 0 || run->made < run->total); i++) {
+                int64_t time_us = rate > 0 ? intended(run, run->made) : now_us;
+                if (paced && time_us > now_us) {
+                        *ret_idle = true;
+                        break;
+                }
+                leat_gen_next(run->gen, time_us, &event);
+                LEAT_TRY(run->out->ops->put(run->out, &event, err));
+                run->made++;
+                if (paced)
+                        run->behind_us = now_us - time_us;
+        }
+        run->worst_us = LEAT_MAX(run->worst_us, run->behind_us);
+        return 0;
+}
+
+static int loop(struct run *run, struct leat_error *err)
+{
+        const struct options *o = run->options;
+        bool to_kafka = o->out == NULL, paced = to_kafka && o->rate > 0, idle;
+        int64_t shift = 0; /* with --start the events' times run beside the clock */
+        run->begun_us = run->reported_us = leat_os_now_us();
+        if (paced)
+                shift = run->start_us - run->begun_us;
+        int64_t flushed_us = run->begun_us;
+        while (!stop_asked && (run->total < 0 || run->made < run->total)) {
+                int64_t now = leat_os_now_us();
+                if (to_kafka && o->for_us >= 0 && now - run->begun_us >= o->for_us)
+                        break;
+                LEAT_TRY(make_due(run, now + shift, paced, &idle, err));
+                if (to_kafka && (idle || now - flushed_us >= LINGER_US)) {
+                        if (now - flushed_us >= LINGER_US) {
+                                LEAT_TRY(run->out->ops->flush(run->out, false, err));
+                                flushed_us = now;
+                        }
+                        if (idle) {
+                                int64_t next = intended(run, run->made) - shift;
+                                leat_os_sleep_us(LEAT_MAX(LEAT_MIN(next, flushed_us + LINGER_US) - now, (int64_t)200));
+                        }
+                }
+                if (!o->quiet && now - run->reported_us >= REPORT_US)
+                        report(run, now);
+        }
+        return run->out->ops->flush(run->out, true, err);
+}
+
+static void summary(const struct run *run)
+{
+        double seconds = (double)(leat_os_now_us() - run->begun_us) / 1e6;
+        for (uint32_t i = 0; i < run->gen->topic_count; i++) {
+                const struct leat_gen_topic *t = &run->gen->topics[i];
+                if (!t->selected || t->events == 0)
+                        continue;
+                fprintf(stderr, "%s: %" PRIu64 " records", t->name, t->events);
+                if (t->flawed != 0)
+                        fprintf(stderr, ", %" PRIu64 " with errors", t->flawed);
+                if (t->late != 0)
+                        fprintf(stderr, ", %" PRIu64 " late", t->late);
+                if (t->duplicates != 0)
+                        fprintf(stderr, ", %" PRIu64 " duplicates", t->duplicates);
+                fputc('\n', stderr);
+        }
+        fprintf(stderr, "%" PRId64 " events in %.1f s, %.0f/s, at most %.1f ms behind\n", run->made, seconds,
+                (double)run->made / LEAT_MAX(seconds, 1e-6), (double)run->worst_us / 1000);
+}
+
+static int run_all(struct run *run, struct leat_error *err)
+{
+        const struct options *o = run->options;
+        struct leat_buf text = LEAT_BUF_INIT;
+        int64_t start = o->start_given ? o->start_us : leat_os_now_us();
+        int rc = leat_os_read_file(o->spec, SPEC_BYTES_MAX, &text, err);
+        if (rc == 0)
+                rc = leat_gen_open(leat_buf_view(&text), o->spec, o->seed, start, &run->gen, err);
+        leat_buf_done(&text);
+        LEAT_TRY(rc);
+        for (int i = 0; i < o->topic_count; i++)
+                LEAT_TRY(leat_gen_select(run->gen, o->topics[i], err));
+        run->total = o->count;
+        if (o->for_us >= 0 && o->rate > 0) {
+                int64_t most = (int64_t)((double)o->for_us / 1e6 * o->rate);
+                run->total = run->total < 0 ? most : LEAT_MIN(run->total, most);
+        }
+        LEAT_TRY(leat_gen_start(run->gen, false, err));
+        if (run->gen->share_count == 0)
+                run->total = 0; /* only fixed contents */
+        uint32_t selected = 0;
+        for (uint32_t i = 0; i < run->gen->topic_count; i++)
+                selected += run->gen->topics[i].selected;
+        LEAT_TRY(o->out != NULL ? leat_gen_out_file(run->gen, o->out, selected > 1, &run->out, err)
+                                : leat_gen_out_kafka(run->gen, o->kafka, &run->out, err));
+        run->begun_us = leat_os_now_us();
+        if (o->contents)
+                LEAT_TRY(send_contents(run, err));
+        run->start_us = o->start_given ? o->start_us : leat_os_now_us();
+        return loop(run, err);
+}
+
+int leat_cli_generate(int argc, char **argv)
+{
+        struct options options;
+        struct leat_error err = {0};
+        struct run run = {.options = &options};
+        int code = read_options(argc, argv, &options);
+        if (code >= 0)
+                return code;
+        struct sigaction action = {.sa_handler = on_signal};
+        sigaction(SIGINT, &action, NULL);
+        sigaction(SIGTERM, &action, NULL);
+        signal(SIGPIPE, SIG_IGN);
+        int rc = run_all(&run, &err);
+        if (rc != 0) {
+                fprintf(stderr, "leat generate: %s\n", err.message);
+                if (err.hint[0] != '\0')
+                        fprintf(stderr, "%s\n", err.hint);
+        }
+        if (run.out != NULL && run.out->lost != 0) {
+                fprintf(stderr, "leat generate: %" PRIu64 " records were refused: %s\n", run.out->lost,
+                        run.out->lost_error.message);
+                rc = LEAT_EIO;
+        }
+        if (run.out != NULL && !options.quiet)
+                summary(&run);
+        if (run.out != NULL)
+                run.out->ops->close(run.out);
+        leat_gen_close(run.gen);
+        return rc != 0;
+}
