@@ -45,7 +45,6 @@ tsan: setup-test ## unit tests of the threaded modules under ThreadSanitizer
 	@LEAT_BUILD=build-tsan LEAT_UNIT_ONLY=1 tools/test $(T)
 
 fuzz: setup-test ## every decoder with libFuzzer, FUZZ_S seconds each
-	@tools/build build-fuzz
 	@tools/fuzz $(FUZZ_S) $(T)
 
 bench: build ## measured figures with this machine's facts

@@ -66,10 +66,10 @@ char *leat_strdup(const char *text)
 
 char *leat_strndup(const char *text, size_t bytes)
 {
-        size_t len = strnlen(text, bytes);
-        char *copy = leat_malloc(len + 1);
-        memcpy(copy, text, len);
-        copy[len] = '\0';
+        char *copy = leat_malloc(bytes + 1);
+        if (bytes > 0)
+                memcpy(copy, text, bytes);
+        copy[bytes] = '\0';
         return copy;
 }
 
@@ -229,10 +229,10 @@ char *leat_arena_strdup(struct leat_arena *arena, const char *text)
 
 char *leat_arena_strndup(struct leat_arena *arena, const char *text, size_t bytes)
 {
-        size_t len = strnlen(text, bytes);
-        char *copy = leat_arena_alloc(arena, len + 1);
-        memcpy(copy, text, len);
-        copy[len] = '\0';
+        char *copy = leat_arena_alloc(arena, bytes + 1);
+        if (bytes > 0)
+                memcpy(copy, text, bytes);
+        copy[bytes] = '\0';
         return copy;
 }
 

@@ -44,6 +44,8 @@ LEAT_TEST(arena_text)
         longer[sizeof(longer) - 1] = '\0';
         CHECK_STR(leat_arena_strdup(arena, "text"), "text");
         CHECK_STR(leat_arena_strndup(arena, "text", 2), "te");
+        CHECK(memcmp(leat_arena_strndup(arena, "a\0b", 3), "a\0b", 4) == 0); /* bytes, not only text */
+        CHECK_STR(leat_arena_strndup(arena, NULL, 0), "");
         CHECK_STR(leat_arena_printf(arena, "%d-%s", 5, "x"), "5-x");
         CHECK_INT(strlen(leat_arena_printf(arena, "%s%s", longer, longer)), 1198);
         uint8_t *zeros = leat_arena_zalloc(arena, 100);

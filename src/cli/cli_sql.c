@@ -126,7 +126,7 @@ static void *interrupts(void *arg)
 static bool shell_command(struct shell *sh, const char *line)
 {
         char sql[512];
-        char *name = leat_strndup(line + 2, strcspn(line + 2, " ;\n") + (line[2] == ' ' ? 64 : 0));
+        char *name = leat_strdup(line[1] != '\0' ? line + 2 : "");
         char *word = name + strspn(name, " ");
         word[strcspn(word, " ;\n")] = '\0';
         if (line[1] == 'd' && word[0] != '\0') {

@@ -218,8 +218,8 @@ LEAT_TEST(scan_all_types)
                 "map([i, i + 1], ['x', NULL])",
                 "i::uhugeint",
                 "CASE WHEN i < 0 THEN 1 END",
-                "list_transform(range(CASE WHEN i % 500 = 0 THEN 3000 ELSE 0 END), x -> CASE WHEN x % 3 = 0 THEN NULL "
-                "ELSE x END)",
+                ("list_transform(range(CASE WHEN i % 500 = 0 THEN 3000 ELSE 0 END), x -> CASE WHEN x % 3 = 0 THEN NULL "
+                 "ELSE x END)"),
         };
         struct leat_buf sql = LEAT_BUF_INIT, want = LEAT_BUF_INIT, got = LEAT_BUF_INIT;
         struct fixture f;

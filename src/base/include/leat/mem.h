@@ -13,8 +13,9 @@
 
 #include "leat/error.h"
 
-/* malloc, calloc, realloc, strdup, strndup that abort when memory is out.
- * Free with free(). Thread: any. */
+/* malloc, calloc, realloc, strdup that abort when memory is out; strndup copies
+ * exactly @bytes bytes, a NUL among them too, and adds one NUL (unlike C's it
+ * does not stop early). Free with free(). Thread: any. */
 void *leat_malloc(size_t bytes) __attribute__((malloc, returns_nonnull));
 void *leat_calloc(size_t count, size_t bytes) __attribute__((malloc, returns_nonnull));
 void *leat_realloc(void *old, size_t bytes) __attribute__((returns_nonnull));
@@ -37,6 +38,7 @@ void leat_arena_reset(struct leat_arena *arena);
 void *leat_arena_alloc(struct leat_arena *arena, size_t bytes) __attribute__((returns_nonnull));
 void *leat_arena_zalloc(struct leat_arena *arena, size_t bytes) __attribute__((returns_nonnull));
 char *leat_arena_strdup(struct leat_arena *arena, const char *text);
+/* Exactly @bytes bytes, a NUL among them too, and one NUL behind. */
 char *leat_arena_strndup(struct leat_arena *arena, const char *text, size_t bytes);
 char *leat_arena_printf(struct leat_arena *arena, const char *fmt, ...) LEAT_PRINTF(2, 3);
 /* Calls @fn(@arg) at reset or free, last registered first. */
