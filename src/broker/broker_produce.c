@@ -66,6 +66,8 @@ static void produce_finish(void *arg)
                 struct produce_item *item = &op->items[i];
                 if (item->error.code != 0) {
                         int16_t code = item->answer->error_code; /* of a check, else that of the log */
+                        if (code == 0 && broker_error_of(&item->error) == LEAT_KAFKA_E_KAFKA_STORAGE_ERROR)
+                                leat_diag_error("broker", "batch not written", &item->error);
                         item_fail(item, code != 0 ? code : broker_error_of(&item->error), NULL);
                         item->answer->error_message = broker_error_message(req->arena, &item->error);
                 }
