@@ -164,11 +164,8 @@ void broker_respond_nothing(struct broker_request *req)
 void broker_respond_close(struct broker_request *req, const char *why)
 {
         if (req->conn != NULL)
-                leat_diag(LEAT_DIAG_WARN, "broker", "connection closed", "peer=%s api=%s version=%d reason=\"%s\"",
-                          leat_net_conn_peer(req->conn->net),
-                          leat_kafka_api_name(req->header.api_key) != NULL ? leat_kafka_api_name(req->header.api_key)
-                                                                           : "unknown",
-                          req->header.api_version, why);
+                leat_diag(LEAT_DIAG_WARN, "broker", why, "peer=%s version=%d then=\"connection closed\"",
+                          leat_net_conn_peer(req->conn->net), req->header.api_version);
         leat_stat_add(req->home->broker->errors, 1);
         req->drop_conn = true;
         request_end(req);

@@ -18,9 +18,14 @@ def test_kcat(shared_leat, codec):
     assert out.splitlines() == lines
 
 
+def reader(server, **options):
+    """A consumer by assignment. It must be given a group, of which nothing is asked as long as it commits nothing."""
+    return ck.Consumer({"bootstrap.servers": server.kafka, "group.id": "unused", "enable.auto.commit": False, **options})
+
+
 def read_all(server, topic, partitions, count, **options):
-    """Records of partitions 0.. from their start, by assignment."""
-    consumer = ck.Consumer({"bootstrap.servers": server.kafka, "group.id": "unused", "enable.auto.commit": False, **options})
+    """Records of partitions 0.. from their start."""
+    consumer = reader(server, **options)
     consumer.assign([ck.TopicPartition(topic, p, ck.OFFSET_BEGINNING) for p in range(partitions)])
     messages, deadline = [], time.monotonic() + 30
     while len(messages) < count and time.monotonic() < deadline:
@@ -75,7 +80,7 @@ def test_large_records(shared_leat):
     for _ in range(3):
         producer.produce("large", value=value, on_delivery=lambda e, m: errors.append(e))
     producer.flush(30)
-    assert errors == [None] * 3
+    assert all(error is None for error in errors) and len(errors) == 3
     assert [len(m.value()) for m in read_all(shared_leat, "large", 1, 3, **{"max.partition.fetch.bytes": 1000})] == [900_000] * 3
     producer.produce("large", value=value * 3, on_delivery=lambda e, m: errors.append(e))
     producer.flush(30)
@@ -116,7 +121,7 @@ def test_offsets_by_time(shared_leat):
     for n in range(1000):
         producer.produce("by-time", value=str(n), timestamp=base + n * 10)
     producer.flush(30)
-    consumer = ck.Consumer({"bootstrap.servers": shared_leat.kafka, "group.id": "unused"})
+    consumer = reader(shared_leat)
     for n in (0, 1, 499, 777, 999):
         got = consumer.offsets_for_times([ck.TopicPartition("by-time", 0, base + n * 10 - 3)], 10)
         assert got[0].offset == n
@@ -127,7 +132,7 @@ def test_offsets_by_time(shared_leat):
 def test_long_poll_is_prompt(shared_leat):
     """A waiting consumer gets a record when it is durable, not when its wait ends."""
     shared_leat.kcat("-P", "-t", "prompt", input="first\n")
-    consumer = ck.Consumer({"bootstrap.servers": shared_leat.kafka, "group.id": "unused", "fetch.wait.max.ms": 5000})
+    consumer = reader(shared_leat, **{"fetch.wait.max.ms": 5000})
     consumer.assign([ck.TopicPartition("prompt", 0, ck.OFFSET_BEGINNING)])
     assert consumer.poll(10).value() == b"first"
     producer = ck.Producer({"bootstrap.servers": shared_leat.kafka, "linger.ms": 0})
