@@ -183,6 +183,7 @@ struct run {
         struct leat_gen_out *out;
         int64_t total; /* events to make, -1: no end */
         int64_t made;
+        uint64_t contents; /* records of fixed contents, acknowledged before the events */
         int64_t start_us;            /* wall clock of event 0 */
         int64_t behind_us, worst_us; /* of the newest event, and the most ever */
         int64_t begun_us, reported_us, reported;
@@ -197,7 +198,9 @@ static int send_contents(struct run *run, struct leat_error *err)
                 for (uint32_t row = 0; leat_gen_content(run->gen, i, row, &event); row++)
                         LEAT_TRY(run->out->ops->put(run->out, &event, err));
         }
-        return run->out->ops->flush(run->out, true, err);
+        LEAT_TRY(run->out->ops->flush(run->out, true, err));
+        run->contents = run->out->done;
+        return 0;
 }
 
 /* Time that event @i is meant for. */
@@ -210,7 +213,7 @@ static void report(struct run *run, int64_t now_us)
 {
         double seconds = (double)(now_us - run->reported_us) / 1e6;
         fprintf(stderr, "%" PRId64 " events, %.0f/s, %" PRIu64 " acknowledged, %.1f ms behind\n", run->made,
-                (double)(run->made - run->reported) / seconds, run->out->done, (double)run->behind_us / 1000);
+                (double)(run->made - run->reported) / seconds, run->out->done - run->contents, (double)run->behind_us / 1000);
         run->reported_us = now_us;
         run->reported = run->made;
 }
@@ -248,8 +251,8 @@ static int loop(struct run *run, struct leat_error *err)
         int64_t flushed_us = run->begun_us;
         while (!stop_asked && (run->total < 0 || run->made < run->total)) {
                 int64_t now = leat_os_now_us();
-                if (to_kafka && o->for_us >= 0 && now - run->begun_us >= o->for_us)
-                        break;
+                if (o->rate == 0 && o->for_us >= 0 && now - run->begun_us >= o->for_us)
+                        break; /* with a rate --for is a number of events, and none is left out */
                 LEAT_TRY(make_due(run, now + shift, paced, &idle, err));
                 if (to_kafka && (idle || now - flushed_us >= LINGER_US)) {
                         if (now - flushed_us >= LINGER_US) {
