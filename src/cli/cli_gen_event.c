@@ -312,6 +312,8 @@ static struct leat_gen_value plain_node_value(struct leat_gen *gen, struct leat_
         case LEAT_NODE_OBJECT:
         case LEAT_NODE_ARRAY:
                 return nested_value(gen, node);
+        case LEAT_NODE_MIX:
+                return leat_gen_node_value(gen, &node->parts[leat_gen_alias_pick(&node->alias, rng)]);
         default:
                 return recent_value(gen, node);
         }

@@ -86,6 +86,7 @@ enum leat_gen_node_kind {
         LEAT_NODE_PRODUCT,
         LEAT_NODE_OBJECT,
         LEAT_NODE_ARRAY,
+        LEAT_NODE_MIX,
         LEAT_NODE_RECENT,
 };
 #define LEAT_GEN_NONE UINT32_MAX
@@ -101,12 +102,12 @@ struct leat_gen_node {
         int width;                   /* SEQUENCE: digits */
         struct leat_view prefix;
         double a, b, min, max;       /* mean and spread; UNIFORM: first and width; BOOL: share */
-        struct leat_gen_alias alias; /* ZIPF; CHOICE: count 0 = even */
+        struct leat_gen_alias alias; /* ZIPF, MIX; CHOICE: count 0 = even */
         struct leat_gen_value *choices;
         uint32_t choice_count;
         uint32_t set;
         uint32_t pick, field;        /* OF: a field of a pick, or (pick NONE) an earlier field of the record */
-        struct leat_gen_node *parts; /* TEXT, SUM, PRODUCT, OBJECT, ARRAY: one */
+        struct leat_gen_node *parts; /* TEXT, SUM, PRODUCT, OBJECT, MIX; ARRAY: one */
         uint32_t part_count;
         struct leat_view *names; /* OBJECT: `"name":` with comma or brace in front */
         /* TIME */

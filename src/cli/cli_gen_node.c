@@ -463,6 +463,30 @@ static int parse_fold(struct leat_gen_place *place, const json_t *spec, const js
         return 0;
 }
 
+/* [[generator, weight], ...] */
+static int parse_mix(struct leat_gen_place *place, const json_t *spec, const json_t *value, struct leat_gen_node *node)
+{
+        size_t count = json_array_size(value), i;
+        double *weights = leat_arena_alloc(arena_of(place), (count + 1) * sizeof *weights), sum = 0;
+        json_t *item;
+        (void)spec;
+        node->kind = LEAT_NODE_MIX;
+        node->parts = leat_arena_zalloc(arena_of(place), (count + 1) * sizeof *node->parts);
+        json_array_foreach((json_t *)(uintptr_t)value, i, item)
+        {
+                const json_t *weight = json_array_get(item, 1);
+                if (json_array_size(item) != 2 || !json_is_number(weight) || json_number_value(weight) < 0)
+                        return leat_gen_fail(place, "\"mix\" takes [[generator, weight], ...]");
+                weights[i] = json_number_value(weight);
+                sum += weights[i];
+                LEAT_TRY(leat_gen_node_parse(place, json_array_get(item, 0), &node->parts[node->part_count++]));
+        }
+        if (!(sum > 0))
+                return leat_gen_fail(place, "\"mix\" takes [[generator, weight], ...]");
+        leat_gen_alias_init(&node->alias, arena_of(place), weights, node->part_count);
+        return 0;
+}
+
 static int parse_recent(struct leat_gen_place *place, const json_t *spec, const json_t *value,
                         struct leat_gen_node *node)
 {
@@ -559,6 +583,7 @@ static const struct {
         {"product", parse_fold, "product,decimals,min,max,null,as"},
         {"object", parse_object, "object,null,as"},
         {"array", parse_array, "array,null,as"},
+        {"mix", parse_mix, "mix,null,as"},
         {"recent", parse_recent, "recent,null,as"},
 };
 

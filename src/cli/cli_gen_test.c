@@ -79,9 +79,10 @@ LEAT_TEST(gen_distributions)
                 "\"stddev\":5,\"min\":0}},"
                 "\"e\":{\"exponential\":{\"mean\":20,\"decimals\":3}},\"z\":{\"zipf\":{\"count\":1000,\"exponent\":1}},"
                 "\"w\":{\"weighted\":{\"a\":9,\"b\":1}},\"h\":{\"choice\":[\"x\",\"y\",7]},\"b\":{\"bool\":0.25},"
-                "\"m\":{\"constant\":1,\"null\":0.5},\"id\":{\"uuid\":true},\"s\":{\"string\":8}}}]}",
+                "\"m\":{\"constant\":1,\"null\":0.5},\"x\":{\"mix\":[[{\"uniform\":[1,9]},3],[\"rare\",1]]},\"id\":{"
+                "\"uuid\":true},\"s\":{\"string\":8}}}]}",
                 3);
-        int n = 50000, faces[7] = {0}, a = 0, x = 0, t = 0, nulls = 0, top = 0;
+        int n = 50000, faces[7] = {0}, a = 0, x = 0, t = 0, nulls = 0, top = 0, rare = 0;
         double f = 0, g = 0, g2 = 0, e = 0;
         for (int i = 0; i < n; i++) {
                 json_t *v = next_json(gen, i);
@@ -99,6 +100,7 @@ LEAT_TEST(gen_distributions)
                 x += json_is_integer(json_object_get(v, "h"));
                 t += json_is_true(json_object_get(v, "b"));
                 nulls += json_is_null(json_object_get(v, "m"));
+                rare += json_is_string(json_object_get(v, "x"));
                 CHECK_INT(json_string_length(json_object_get(v, "id")), 36);
                 CHECK_INT(json_string_length(json_object_get(v, "s")), 8);
                 json_decref(v);
@@ -114,6 +116,7 @@ LEAT_TEST(gen_distributions)
         CHECK(fabs(x / (double)n - 1 / 3.0) < 0.01);
         CHECK(fabs(t / (double)n - 0.25) < 0.01);
         CHECK(fabs(nulls / (double)n - 0.5) < 0.01);
+        CHECK(fabs(rare / (double)n - 0.25) < 0.01);
         leat_gen_close(gen);
 }
 
