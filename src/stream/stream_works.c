@@ -15,6 +15,7 @@
  */
 #include <inttypes.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "stream_worker.h"
 
@@ -771,7 +772,11 @@ int leat_works_sync(struct leat_worker *w, struct leat_error *err)
                 works_sort(w);
                 rc = lane_rebuild(w, &w->main, err);
         }
+        for (uint32_t i = 0; rc == 0 && i < w->work_count; i++)
+                if (w->works[i]->job != NULL)
+                        rc = leat_work_maps(w, w->works[i], err);
         if (rc == 0) {
+                w->last = (struct leat_tick){0}; /* from now on the works know better */
                 w->version = objects->version;
                 rc = leat_catalog_applied_set(w->catalog, w->role, getpid(), objects->version, err);
         }
