@@ -126,7 +126,7 @@ static void start(struct bench *bench)
 {
         struct leat_error err;
         struct leat_http_opts opts = {.routes = ROUTES, .route_count = 2, .arg = bench};
-        int fd;
+        int fd = -1;
         if (leat_os_addr_parse("127.0.0.1:0", &bench->addr, &err) != 0 ||
             leat_os_listen(&bench->addr, 1024, &fd, &bench->addr.port, &err) != 0 ||
             leat_loop_new("server", &bench->loop, &err) != 0)
