@@ -68,11 +68,14 @@ static void put_relations(struct sql_fixture *fx)
         }
         struct leat_view_def view = {.column_count = 3, .columns = inflow, .key_count = 2, .keys = two, .pipeline = "main",
                                      .body = leat_view_str("SELECT 1"), .emit = LEAT_EMIT_CHANGES};
-        object = (struct leat_object){.kind = LEAT_OBJECT_MATVIEW, .state = LEAT_STATE_READY, .name = "inflow", .sql = "", .view = &view};
+        static const uint64_t reads[] = {1};
+        object = (struct leat_object){.kind = LEAT_OBJECT_MATVIEW, .state = LEAT_STATE_READY, .name = "inflow", .sql = "", .view = &view,
+                                      .read_count = 1, .reads = reads};
         sql_fixture_put(fx, &object);
         view = (struct leat_view_def){.column_count = 2, .columns = heavy,
                                       .body = leat_view_str("SELECT package_id, weight_g / 1000.0 FROM scans WHERE weight_g > 1000")};
-        object = (struct leat_object){.kind = LEAT_OBJECT_VIEW, .state = LEAT_STATE_READY, .name = "heavy", .sql = "", .view = &view};
+        object = (struct leat_object){.kind = LEAT_OBJECT_VIEW, .state = LEAT_STATE_READY, .name = "heavy", .sql = "", .view = &view,
+                                      .read_count = 1, .reads = reads};
         sql_fixture_put(fx, &object);
 }
 
