@@ -6,8 +6,10 @@
  *           that nobody wants are read to one row of scratch, since they are
  *           checked all the same. A record that turns out invalid leaves its
  *           row to the next one.
- * Memory    One arena for all rows since reset; strings are borrowed from the
- *           records. The decoder's own tables live in a second arena.
+ * Memory    The arrays of the batch stay over a reset, since a decoder gets batches
+ *           of the same size for its whole life. What hangs on rows (unescaped
+ *           strings, bitmaps, elements of lists) is in an arena of its own.
+ *           Strings are borrowed from the records.
  * Threads   One at a time.
  */
 #include <stdio.h>
@@ -56,7 +58,8 @@ struct leat_format {
         bool text_key;      /* one TEXT column: the key's bytes */
         uint32_t key_field; /* of a text key */
         struct leat_arena *owner;
-        struct leat_arena *rows; /* reset with the rows */
+        struct leat_arena *table; /* arrays of the batch */
+        struct leat_arena *rows;  /* reset with the rows */
         struct leat_walk walk;
         struct leat_format_field *fields;
         uint32_t field_count;
@@ -153,6 +156,7 @@ int leat_format_open(const struct leat_topic_def *def, const char *const *names,
 {
         struct leat_format *f = leat_calloc(1, sizeof *f);
         f->owner = leat_arena_new(0);
+        f->table = leat_arena_new(64 * 1024);
         f->rows = leat_arena_new(256 * 1024);
         f->raw = def == NULL || def->format == LEAT_FORMAT_RAW || def->column_count == 0;
         uint32_t fields = f->raw ? 0 : def->column_count;
@@ -182,6 +186,7 @@ void leat_format_close(struct leat_format *format)
                 leat_format_index_free(format->walk.index);
         free(format->invalids);
         leat_arena_free(format->rows);
+        leat_arena_free(format->table);
         leat_arena_free(format->owner);
         free(format);
 }
@@ -201,16 +206,35 @@ static void bind_columns(struct leat_format *f)
                         f->fields[f->wanted[i].field].col = &f->batch->columns[i];
 }
 
+/* Forgets what hangs on the rows; the arrays stay. */
+static void column_clear(struct leat_column *col)
+{
+        col->validity = NULL;
+        col->child_rows = col->child_cap = 0;
+        for (uint32_t i = 0; i < col->type.child_count; i++)
+                column_clear(&col->children[i]);
+}
+
+static void make_batch(struct leat_format *f, uint32_t rows_max)
+{
+        leat_arena_reset(f->table);
+        f->batch = leat_batch_new(f->table, f->types, f->wanted_count, rows_max);
+        f->records = leat_arena_alloc(f->table, rows_max * sizeof *f->records);
+        bind_columns(f);
+}
+
 void leat_format_reset(struct leat_format *f)
 {
         leat_arena_reset(f->rows);
         f->walk.arena = f->rows;
-        f->batch = leat_batch_new(f->rows, f->types, f->wanted_count, 0);
-        f->records = NULL;
+        if (f->batch == NULL)
+                make_batch(f, 0);
+        for (uint32_t i = 0; i < f->wanted_count; i++)
+                column_clear(&f->batch->columns[i]);
+        f->batch->rows = 0;
         f->deleted = NULL;
         f->record_count = f->invalid_count = 0;
         make_scratch(f);
-        bind_columns(f);
 }
 
 static void make_room(struct leat_format *f, uint32_t count)
@@ -219,9 +243,12 @@ static void make_room(struct leat_format *f, uint32_t count)
         if (need <= f->batch->rows_max)
                 return;
         uint32_t cap = LEAT_MAX(need, f->batch->rows_max * 2);
-        uint32_t *records = leat_arena_alloc(f->rows, cap * sizeof *records);
-        if (f->batch->rows != 0)
-                memcpy(records, f->records, f->batch->rows * sizeof *records);
+        if (f->batch->rows == 0) {
+                make_batch(f, cap);
+                return;
+        }
+        uint32_t *records = leat_arena_alloc(f->table, cap * sizeof *records);
+        memcpy(records, f->records, f->batch->rows * sizeof *records);
         f->records = records;
         if (f->deleted != NULL) {
                 uint64_t *deleted = leat_arena_zalloc(f->rows, ((uint64_t)cap + 63) / 64 * 8);

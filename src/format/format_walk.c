@@ -270,31 +270,35 @@ static bool value_skip(struct leat_walk *w, int depth)
 
 /* ---- values to columns ---------------------------------------------------------------------- */
 
-/* leat_string_borrow without calls: short strings are put together from overlapping words. */
-static inline struct leat_string string_record(struct leat_view text)
+/* leat_string_borrow without calls, as two words straight to the column: short strings are put together from
+ * overlapping words. */
+static inline void string_put(struct leat_string *to, struct leat_view text)
 {
-        struct leat_string s;
-        uint64_t a = 0, b = 0;
-        if (text.len > 12)
-                return leat_string_borrow(text);
+        uint64_t low = 0, high = 0, words[2]; /* the first eight bytes, the four behind them */
+        if (text.len > 12) {
+                uint32_t prefix;
+                memcpy(&prefix, text.data, 4);
+                words[0] = text.len | (uint64_t)prefix << 32;
+                words[1] = (uint64_t)(uintptr_t)text.data;
+                memcpy(to, words, 16);
+                return;
+        }
         if (text.len >= 8) {
-                uint64_t tail;
-                memcpy(&a, text.data, 8);
-                memcpy(&tail, text.data + text.len - 8, 8);
-                b = text.len == 8 ? 0 : tail >> (16 - text.len) * 8;
+                memcpy(&low, text.data, 8);
+                memcpy(&high, text.data + text.len - 8, 8);
+                high = text.len == 8 ? 0 : high >> (16 - text.len) * 8;
         } else if (text.len >= 4) {
-                uint32_t low, high;
-                memcpy(&low, text.data, 4);
-                memcpy(&high, text.data + text.len - 4, 4);
-                a = low | (uint64_t)high << (text.len - 4) * 8;
+                uint32_t first, last;
+                memcpy(&first, text.data, 4);
+                memcpy(&last, text.data + text.len - 4, 4);
+                low = first | (uint64_t)last << (text.len - 4) * 8;
         } else {
                 for (size_t i = 0; i < text.len; i++)
-                        a |= (uint64_t)text.data[i] << i * 8;
+                        low |= (uint64_t)text.data[i] << i * 8;
         }
-        s.len = (uint32_t)text.len;
-        memcpy(s.u.inlined, &a, 8);
-        memcpy(s.u.inlined + 8, &b, 4);
-        return s;
+        words[0] = text.len | low << 32;
+        words[1] = low >> 32 | high << 32;
+        memcpy(to, words, 16);
 }
 
 static inline void set_valid(struct leat_column *col, uint64_t row)
@@ -353,7 +357,7 @@ static inline bool text_read(struct leat_walk *w, struct leat_column *col, uint6
                 if (!scalar_skip(w))
                         return false;
         }
-        ((struct leat_string *)col->data)[row] = string_record(text);
+        string_put((struct leat_string *)col->data + row, text);
         set_valid(col, row);
         return true;
 }
