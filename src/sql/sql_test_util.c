@@ -56,8 +56,10 @@ static void put_relations(struct sql_fixture *fx)
                                                        {.name = "kg", .type = {.id = LEAT_T_DOUBLE}}};
         static const uint32_t first[] = {0}, two[] = {0, 1};
         static const struct leat_topic_def topics[] = {
-                {.format = LEAT_FORMAT_JSON, .column_count = 4, .columns = scans, .watermark_column = 3, .partitions = 4},
-                {.format = LEAT_FORMAT_JSON, .column_count = 3, .columns = sites, .key_count = 1, .keys = first, .watermark_column = -1},
+                {.format = LEAT_FORMAT_JSON, .column_count = 4, .columns = scans, .watermark_column = 3, .partitions = 4,
+                 .retention_us = -1, .retention_bytes = -1},
+                {.format = LEAT_FORMAT_JSON, .column_count = 3, .columns = sites, .key_count = 1, .keys = first, .watermark_column = -1,
+                 .retention_us = -1, .retention_bytes = -1},
                 {.format = LEAT_FORMAT_RAW, .column_count = 1, .columns = raw, .watermark_column = -1}};
         static const char *const names[] = {"scans", "sites", "raw"};
         struct leat_object object = {.kind = LEAT_OBJECT_TOPIC, .state = LEAT_STATE_READY, .sql = ""};
