@@ -67,7 +67,9 @@ int leat_log_index_flush(struct leat_log_segment *seg, int64_t synced_bytes, boo
         uint8_t *out;
         int fd, rc;
 
-        if (close && !seg->index_closed && seg->entry_pos != seg->bytes)
+        if (seg->index_closed)
+                return 0;
+        if (close && seg->entry_pos != seg->bytes)
                 pending_add(seg, seg->end, seg->bytes);
         while (n < seg->pending_count && (seg->pending[n].pos < synced_bytes || close))
                 n++;
@@ -215,7 +217,7 @@ static uint32_t entries_good(struct leat_log_segment *seg, int fd, int64_t limit
 
                 if (entry_read(seg, fd, count - 1, &entry, NULL) != 0)
                         continue;
-                seg->index_closed = seg->sealed && entry.pos == limit && seg->base + entry.rel == seg->end;
+                seg->index_closed = seg->sealed && entry.pos <= limit && seg->base + entry.rel == seg->end;
                 *ret_last = entry;
                 if (seg->index_closed ||
                     (entry.pos < limit && (!seg->sealed || seg->base + entry.rel < seg->end) && entry_fits(seg, &entry)))
@@ -250,6 +252,12 @@ int leat_log_index_load(struct leat_log_segment *seg, int64_t limit, struct leat
         if (!seg->index_closed)
                 rc = leat_log_segment_walk_around(seg, &walk, note_walked, seg, err);
         seg->index_ready = rc == 0;
+        if (rc == 0 && seg->sealed && seg->synced >= limit) {
+                /* What lies behind the next segment's base was given up. */
+                if (seg->index_closed || walk.offset >= seg->end)
+                        seg->bytes = seg->synced = LEAT_MIN(limit, seg->index_closed ? last.pos : walk.pos);
+                LEAT_LOG_IGNORE(leat_log_index_flush(seg, seg->bytes, true, NULL)); /* else it is made again */
+        }
         return rc;
 }
 
