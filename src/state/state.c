@@ -85,12 +85,29 @@ void leat_state_replace(struct leat_state *state, struct leat_entry *entry, int6
 
 /* ---- opening ------------------------------------------------------------------- */
 
+/* Makes the folder and those above it, so that their names survive a power loss. */
+static int make_folder(const char *dir, struct leat_error *err)
+{
+        char parent[4096];
+        if (leat_os_exists(dir))
+                return 0;
+        snprintf(parent, sizeof parent, "%s", dir);
+        char *slash = strrchr(parent, '/');
+        if (slash == NULL)
+                snprintf(parent, sizeof parent, ".");
+        else
+                slash[slash == parent] = '\0';
+        LEAT_TRY(make_folder(parent, err));
+        LEAT_TRY(leat_os_mkdirs(dir, err));
+        return leat_os_sync_dir(parent, err);
+}
+
 static int open_writer(struct leat_state *state, struct leat_error *err)
 {
         char path[4096];
-        LEAT_TRY(leat_os_mkdirs(state->dir, err));
+        LEAT_TRY(make_folder(state->dir, err));
         snprintf(path, sizeof path, "%s/lock", state->dir);
-        return leat_os_lock_file(path, LOCK_WAIT_US, &state->lock_fd, err);
+        return leat_os_lock_file(path, state->options.lock_wait_us > 0 ? state->options.lock_wait_us : LOCK_WAIT_US, &state->lock_fd, err);
 }
 
 int leat_state_open(const struct leat_state_options *options, struct leat_state **ret_state, int64_t *ret_tick,
@@ -218,7 +235,7 @@ static int merge_memory(struct leat_state *state, struct leat_entry *entry, int6
         for (;;) {
                 const struct leat_bucket *bucket = leat_table_find(entry->table, id);
                 uint32_t from, count;
-                if (bucket == NULL || !leat_merge_pick(bucket->runs, bucket->mem_count, &from, &count))
+                if (bucket == NULL || !leat_merge_pick(bucket->runs, bucket->mem_count, LEAT_FANOUT_MEMORY, &from, &count))
                         return 0;
                 struct leat_run *run;
                 LEAT_TRY(leat_merge_all(entry->table->arr, id, bucket->runs + from, count, from + count < bucket->count, NULL,

@@ -18,6 +18,7 @@
 #define FLUSH_BYTES (1u << 20)
 #define SYNC_BYTES (32u << 20)
 #define BLOOM_BITS_PER_KEY 10u
+#define PREFIX_KEYS 64u /* a guess among so many is off by about four */
 
 /* ---- packs under construction -------------------------------------------------------- */
 
@@ -103,7 +104,7 @@ static uint64_t align64(uint64_t n) { return (n + 63) & ~63ull; }
 static uint8_t prefix_bits_for(uint64_t keys)
 {
         uint8_t bits = 1;
-        while (bits < LEAT_PREFIX_BITS_MAX && (8ull << bits) <= keys)
+        while (bits < LEAT_PREFIX_BITS_MAX && ((uint64_t)PREFIX_KEYS << bits) <= keys)
                 bits++;
         return bits;
 }
@@ -234,6 +235,10 @@ static int add_block(struct leat_builder *b, const struct leat_batch *batch, con
         if (b->pack != NULL)
                 place.crc = leat_crc32c(0, part->buf.data + at, place.bytes);
         leat_buf_add(&b->parts[LEAT_R_TABLE].buf, &place, sizeof place);
+        if (b->info.rows == 0)
+                b->info.stride = place.bytes;
+        else if (place.offset != b->info.rows / LEAT_BLOCK_ROWS * b->info.stride)
+                b->info.stride = 0;
         b->info.rows += count;
         return part_grown(b, LEAT_R_BLOCK, err);
 }

@@ -66,6 +66,7 @@ void leat_footer_encode(const struct leat_arr *arr, const struct leat_run *run, 
         leat_buf_u8(out, info->prefix_bits);
         leat_buf_u8(out, info->dead);
         leat_buf_le16(out, LEAT_BLOCK_ROWS);
+        leat_buf_le32(out, info->stride);
         leat_buf_le64(out, (uint64_t)info->bucket);
         leat_buf_le64(out, (uint64_t)info->tick_low);
         leat_buf_le64(out, (uint64_t)info->tick_high);
@@ -115,6 +116,7 @@ static int footer_fields(struct leat_cursor *cur, struct leat_run *run, struct l
         info->prefix_bits = leat_cursor_u8(cur);
         info->dead = leat_cursor_u8(cur) != 0;
         uint32_t block_rows = leat_cursor_le16(cur);
+        info->stride = leat_cursor_le32(cur);
         info->bucket = (int64_t)leat_cursor_le64(cur);
         info->tick_low = (int64_t)leat_cursor_le64(cur);
         info->tick_high = (int64_t)leat_cursor_le64(cur);

@@ -23,7 +23,8 @@
 #define LEAT_DIR_PAGE 65536u
 #define LEAT_ROW_TEXT_MAX (4u << 20) /* bytes of one string in a row: keeps a block under 4 GiB */
 #define LEAT_STATE_VERSION 1u
-#define LEAT_STATE_FANOUT 8u         /* runs of one size class that make a merge */
+#define LEAT_FANOUT_MEMORY 16u /* runs of one size class that make a merge: small ones cost little to ask ... */
+#define LEAT_FANOUT_FILES 8u   /* ... large ones a cache miss a key */
 #define LEAT_BUCKET_NONE INT64_MIN   /* rows whose time is NULL: never expires */
 #define LEAT_COLUMNS_MAX 4096u
 #define LEAT_SECTION_ROWS_MAX (1u << 22)
@@ -160,6 +161,7 @@ struct leat_run_info {
         uint32_t shard;
         uint8_t prefix_bits; /* of the hash that number a start */
         bool dead;           /* some rows are deletions */
+        uint32_t stride;     /* bytes of every block but the last, when they are equal; else 0 */
 };
 
 struct leat_run {
@@ -174,6 +176,7 @@ struct leat_run {
         uint32_t block_count;
         const uint8_t *blocks;
         uint64_t bytes; /* all of it */
+        _Atomic uint32_t hit_share; /* of 256 keys that were asked for lately, how many were here */
         /* memory: what the builder made */
         struct leat_buf owned[LEAT_R_COUNT];
         /* file */
@@ -211,7 +214,7 @@ static inline int leat_run_block(struct leat_run *run, uint32_t block, const uin
 {
         if (!leat_run_trusted(run))
                 LEAT_TRY(leat_run_block_slow(run, block, err));
-        *ret = run->blocks + run->table[block].offset;
+        *ret = run->blocks + (run->info.stride != 0 ? (uint64_t)block * run->info.stride : run->table[block].offset);
         return 0;
 }
 static inline int leat_run_ref_at(struct leat_run *run, uint64_t row, struct leat_ref *ret, struct leat_error *err)
@@ -336,7 +339,8 @@ struct leat_sort *leat_sort_hashes(struct leat_sort *in, struct leat_sort *tmp, 
 int leat_merge_all(struct leat_arr *arr, int64_t bucket, struct leat_run *const *runs, uint32_t count, bool keep_dead,
                    struct leat_pack_writer *pack, struct leat_run **ret_run, struct leat_error *err) LEAT_NODISCARD;
 /* Which runs to merge: newest first, the first group of size class that is full. False: none. */
-bool leat_merge_pick(struct leat_run *const *runs, uint32_t count, uint32_t *ret_from, uint32_t *ret_count);
+bool leat_merge_pick(struct leat_run *const *runs, uint32_t count, uint32_t fanout, uint32_t *ret_from,
+                     uint32_t *ret_count);
 
 /* A batch as runs: one for each bucket, appended to @ret_runs (malloc). In state_apply.c. */
 int leat_apply_runs(struct leat_arr *arr, int64_t tick, const struct leat_batch *rows, const int64_t *weights,
@@ -346,7 +350,8 @@ int leat_apply_runs(struct leat_arr *arr, int64_t tick, const struct leat_batch 
 struct leat_probe {
         uint64_t hash;
         uint64_t mask;
-        uint32_t row; /* of the key batch */
+        uint32_t row;   /* of the key batch */
+        uint32_t place; /* free for the user */
 };
 struct leat_hit {
         uint32_t probe; /* place in the probes */

@@ -55,7 +55,7 @@ static void order_by_bucket(struct probe_set *set, struct leat_arena *arena, con
         qsort(e, count, sizeof *e, order_cmp);
         for (uint32_t i = 0; i < count; i++) {
                 buckets[i] = e[i].bucket;
-                set->probes[i] = (struct leat_probe){e[i].hash, leat_bloom_mask(e[i].hash), e[i].row};
+                set->probes[i] = (struct leat_probe){e[i].hash, leat_bloom_mask(e[i].hash), e[i].row, 0};
         }
         set->buckets = buckets;
 }
@@ -79,74 +79,124 @@ static void probe_set_init(struct probe_set *set, struct leat_arena *arena, cons
                 e[i] = (struct leat_sort){hashes[i], 0, i};
         sorted = leat_sort_hashes(e, e + count, count, 0, &bins, &cap);
         for (uint32_t i = 0; i < count; i++)
-                set->probes[i] = (struct leat_probe){sorted[i].hash, leat_bloom_mask(sorted[i].hash), sorted[i].index};
+                set->probes[i] = (struct leat_probe){sorted[i].hash, leat_bloom_mask(sorted[i].hash), sorted[i].index, 0};
         free(bins);
         free(e);
 }
 
 /* ---- lookup ------------------------------------------------------------------------- */
 
+#define LOOKUP_KEYS 4096u /* keys that go through all runs together: what they touched is still in the cache at the end */
+
 struct lookup {
         const struct probe_set *set;
-        struct leat_probe *open; /* not found yet */
+        struct leat_batch *out;
+        uint64_t *found;
+        struct leat_arena *arena;   /* of the caller */
+        struct leat_batch *scratch; /* rows of one group, in the order of the probes */
+        struct leat_probe open[LOOKUP_KEYS]; /* not found yet */
         uint32_t open_count;
-        struct leat_hit *hits;
-        struct leat_ref *refs; /* by row of the keys */
+        struct leat_hit hits[LOOKUP_KEYS];
+        struct leat_ref refs[LOOKUP_KEYS];
 };
 
-static int lookup_run(struct lookup *l, struct leat_run *run, struct leat_error *err)
+static int lookup_run(struct lookup *l, struct leat_run *run, const struct leat_batch *keys,
+                      struct leat_error *err)
 {
         uint32_t hit_count = 0, n = 0, at = 0;
         const struct leat_arr *arr = l->set->arr;
-        LEAT_TRY(leat_run_probe(run, arr, l->set->keys, l->open, l->open_count, l->hits, &hit_count, err));
+        LEAT_TRY(leat_run_probe(run, arr, keys, l->open, l->open_count, l->hits, &hit_count, err));
         if (hit_count == 0)
                 return 0;
         for (uint32_t i = 0; i < hit_count; i++) {
-                struct leat_ref ref = {.tag = 0};
-                LEAT_TRY(leat_run_ref_at(run, l->hits[i].key, &ref, err));
-                if (run->info.dead && leat_block_weight(ref.block, arr->def.column_count, ref.row) <= 0)
-                        ref.block = NULL;
-                l->refs[l->open[l->hits[i].probe].row] = ref;
+                struct leat_ref *ref = &l->refs[l->open[l->hits[i].probe].place];
+                LEAT_TRY(leat_run_ref_at(run, l->hits[i].key, ref, err));
+                if (run->info.dead && leat_block_weight(ref->block, arr->def.column_count, ref->row) <= 0)
+                        ref->block = NULL;
         }
         /* Hits come in the order of the probes. */
-        for (uint32_t i = 0; i < l->open_count; i++) {
+        for (uint32_t i = l->hits[0].probe; i < l->open_count; i++) {
                 if (at < hit_count && l->hits[at].probe == i)
                         at++;
                 else
-                        l->open[n++] = l->open[i];
+                        l->open[l->hits[0].probe + n++] = l->open[i];
         }
-        l->open_count = n;
+        l->open_count -= hit_count;
         return 0;
 }
 
 static int lookup_bucket(struct lookup *l, const struct leat_bucket *bucket, struct leat_error *err)
 {
         for (uint32_t r = 0; r < bucket->count && l->open_count != 0; r++)
-                LEAT_TRY(lookup_run(l, bucket->runs[r], err));
+                LEAT_TRY(lookup_run(l, bucket->runs[r], l->set->keys, err));
+        return 0;
+}
+
+/* Values of the group to the rows of the keys that asked. */
+static void scatter(struct lookup *l, const struct leat_probe *probes, uint32_t count, uint32_t number)
+{
+        struct leat_column from = l->scratch->columns[number], *to = &l->out->columns[number];
+        uint32_t width = leat_type_bytes(&from.type);
+        leat_refs_column(l->arena, l->refs, count, number, &from);
+        if (width == 8)
+                for (uint32_t i = 0; i < count; i++)
+                        ((uint64_t *)to->data)[probes[i].row] = ((const uint64_t *)from.data)[i];
+        else
+                for (uint32_t i = 0; i < count; i++)
+                        memcpy((uint8_t *)to->data + (size_t)probes[i].row * width, (const uint8_t *)from.data + (size_t)i * width,
+                               width);
+        if (from.validity == NULL)
+                return;
+        l->scratch->columns[number].validity = from.validity;
+        bool any = false;
+        for (uint32_t i = 0; i < count && !any; i++)
+                any = !leat_column_valid(&from, i);
+        if (!any)
+                return;
+        leat_column_make_validity(l->arena, to, l->out->rows);
+        for (uint32_t i = 0; i < count; i++)
+                if (!leat_column_valid(&from, i))
+                        leat_column_set_null(to, probes[i].row);
+        memset(from.validity, 0xff, LOOKUP_KEYS / 8);
+}
+
+/* Probes [from, from + count), all of one bucket when the key tells it. */
+static int lookup_group(struct lookup *l, const struct leat_table *table, uint32_t from, uint32_t count,
+                        struct leat_error *err)
+{
+        const struct probe_set *set = l->set;
+        const struct leat_probe *probes = set->probes + from;
+        memcpy(l->open, probes, count * sizeof *l->open);
+        memset(l->refs, 0, count * sizeof *l->refs);
+        for (uint32_t i = 0; i < count; i++)
+                l->open[i].place = i;
+        l->open_count = count;
+        if (set->buckets != NULL) {
+                const struct leat_bucket *bucket = leat_table_find(table, set->buckets[from]);
+                if (bucket != NULL)
+                        LEAT_TRY(lookup_bucket(l, bucket, err));
+        } else {
+                for (uint32_t b = table->count; b > 0 && l->open_count != 0; b--)
+                        LEAT_TRY(lookup_bucket(l, table->buckets[b - 1], err));
+        }
+        for (uint32_t c = 0; c < set->arr->def.column_count; c++)
+                scatter(l, probes, count, c);
+        for (uint32_t i = 0; i < count; i++)
+                l->found[probes[i].row >> 6] |= (uint64_t)(l->refs[i].block != NULL) << (probes[i].row & 63);
         return 0;
 }
 
 static int lookup_all(struct lookup *l, const struct leat_table *table, struct leat_error *err)
 {
         const struct probe_set *set = l->set;
-        if (set->buckets == NULL) {
-                memcpy(l->open, set->probes, set->count * sizeof *l->open);
-                l->open_count = set->count;
-                for (uint32_t b = table->count; b > 0 && l->open_count != 0; b--)
-                        LEAT_TRY(lookup_bucket(l, table->buckets[b - 1], err));
-                return 0;
-        }
         for (uint32_t i = 0; i < set->count;) {
-                int64_t id = set->buckets[i];
-                uint32_t from = i;
-                while (i < set->count && set->buckets[i] == id)
-                        i++;
-                const struct leat_bucket *bucket = leat_table_find(table, id);
-                if (bucket == NULL)
-                        continue;
-                l->open_count = i - from;
-                memcpy(l->open, set->probes + from, l->open_count * sizeof *l->open);
-                LEAT_TRY(lookup_bucket(l, bucket, err));
+                uint32_t n = LEAT_MIN(set->count - i, LOOKUP_KEYS), same = 1;
+                while (set->buckets != NULL && same < n && set->buckets[i + same] == set->buckets[i])
+                        same++;
+                if (set->buckets != NULL)
+                        n = same;
+                LEAT_TRY(lookup_group(l, table, i, n, err));
+                i += n;
         }
         return 0;
 }
@@ -174,22 +224,20 @@ int leat_state_lookup(struct leat_state_snapshot *snapshot, uint64_t arr_id, con
         struct probe_set set;
         struct leat_arena *work = leat_arena_new(0);
         probe_set_init(&set, work, arr, keys);
-        struct lookup l = {.set = &set};
         uint32_t count = keys->rows;
-        l.open = leat_arena_alloc(work, count * sizeof *l.open);
-        l.hits = leat_arena_alloc(work, count * sizeof *l.hits);
-        l.refs = leat_arena_zalloc(work, count * sizeof *l.refs);
-        int rc = lookup_all(&l, table, err);
+        struct lookup *l = leat_arena_alloc(work, sizeof *l);
+        l->set = &set;
+        l->arena = arena;
+        l->out = leat_batch_new(arena, arr->def.types, arr->def.column_count, count);
+        l->out->rows = count;
+        l->found = leat_arena_zalloc(arena, ((size_t)count + 63) / 64 * 8 + 8);
+        l->scratch = leat_batch_new(work, arr->def.types, arr->def.column_count, LEAT_MIN(count, LOOKUP_KEYS));
+        for (uint32_t c = 0; c < arr->def.column_count; c++)
+                leat_column_make_validity(work, &l->scratch->columns[c], LOOKUP_KEYS);
+        int rc = lookup_all(l, table, err);
         if (rc == 0) {
-                struct leat_batch *rows = leat_batch_new(arena, arr->def.types, arr->def.column_count, count);
-                rows->rows = count;
-                for (uint32_t c = 0; c < arr->def.column_count; c++)
-                        leat_refs_column(arena, l.refs, count, c, &rows->columns[c]);
-                uint64_t *found = leat_arena_zalloc(arena, ((size_t)count + 63) / 64 * 8 + 8);
-                for (uint32_t i = 0; i < count; i++)
-                        found[i >> 6] |= (uint64_t)(l.refs[i].block != NULL) << (i & 63);
-                *ret_rows = rows;
-                *ret_found = found;
+                *ret_rows = l->out;
+                *ret_found = l->found;
         }
         leat_arena_free(work);
         return rc;

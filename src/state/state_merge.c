@@ -67,7 +67,7 @@ struct leat_sort *leat_sort_hashes(struct leat_sort *in, struct leat_sort *tmp, 
                                    uint32_t **bins, uint32_t *bins_cap)
 {
         uint32_t bits = 1;
-        while (bits < 20 && (2u << bits) < count)
+        while (bits < 20 && (1u << bits) < count)
                 bits++;
         uint32_t bin_count = 1u << bits, shift = 64 - bits;
         if (*bins_cap < bin_count + 1) {
@@ -386,6 +386,15 @@ int leat_merge_next(struct leat_merge *merge, bool *ret_end, struct leat_error *
                                      &merge->sort_bins_cap);
         for (uint32_t i = 0; i < count;) {
                 uint32_t n = 1;
+                bool alone = i + 1 == count || e[i + 1].hash != e[i].hash;
+                if (alone && merge->arr->single && !merge->runs[e[i].source]->info.dead) {
+                        struct leat_ref ref = {.tag = 0};
+                        LEAT_TRY(leat_run_ref_at(merge->runs[e[i].source], e[i].index, &ref, err));
+                        key_begin(merge, e[i].hash, merge->rows.count);
+                        leat_row_list_add(&merge->rows, ref, 1);
+                        i++;
+                        continue;
+                }
                 while (i + n < count && e[i + n].hash == e[i].hash)
                         n++;
                 LEAT_TRY(hash_rows(merge, e + i, n, err));
@@ -420,24 +429,25 @@ int leat_merge_all(struct leat_arr *arr, int64_t bucket, struct leat_run *const 
         return rc;
 }
 
-static uint32_t size_class(uint64_t rows)
+static uint32_t size_class(uint64_t rows, uint32_t fanout)
 {
         uint32_t class = 0;
-        for (; rows >= LEAT_STATE_FANOUT; rows /= LEAT_STATE_FANOUT)
+        for (; rows >= fanout; rows /= fanout)
                 class++;
         return class;
 }
 
-bool leat_merge_pick(struct leat_run *const *runs, uint32_t count, uint32_t *ret_from, uint32_t *ret_count)
+bool leat_merge_pick(struct leat_run *const *runs, uint32_t count, uint32_t fanout, uint32_t *ret_from,
+                     uint32_t *ret_count)
 {
         /* A run counts at least as large as every newer one, so that classes ascend with age. */
         uint32_t from = 0, class = 0;
         for (uint32_t i = 0; i < count; i++) {
-                uint32_t own = LEAT_MAX(size_class(runs[i]->info.rows), class);
+                uint32_t own = LEAT_MAX(size_class(runs[i]->info.rows, fanout), class);
                 if (own != class)
                         from = i;
                 class = own;
-                if (i - from + 1 >= LEAT_STATE_FANOUT && (i + 1 == count || size_class(runs[i + 1]->info.rows) > class)) {
+                if (i - from + 1 >= fanout && (i + 1 == count || size_class(runs[i + 1]->info.rows, fanout) > class)) {
                         *ret_from = from;
                         *ret_count = i - from + 1;
                         return true;

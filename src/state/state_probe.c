@@ -9,19 +9,21 @@
  */
 #include "state_int.h"
 
-#define GROUP 32u
+#define GROUP 64u
+
+#define FILTER_SHARE 128u /* of 256 keys found: from here on the filter costs more than it saves */
 
 struct cand {
         uint32_t probe;
         uint32_t low, high; /* keys that may be it */
+        uint32_t guess;
 };
 
-/* Steps 1 and 2: the filter, then the bounds of the prefix. Returns candidates. */
+/* Step 1: the filter. Where most keys are found it is left out. */
 static int probe_filter(struct leat_run *run, const struct leat_probe *probes, uint32_t from, uint32_t count,
-                        struct cand *out, uint32_t *ret, struct leat_error *err)
+                        bool trusted, struct cand *out, uint32_t *ret, struct leat_error *err)
 {
-        uint32_t n = 0, shift = 64u - run->info.prefix_bits;
-        bool trusted = leat_run_trusted(run);
+        uint32_t n = *ret;
         for (uint32_t i = 0; i < count; i++)
                 __builtin_prefetch(&run->bloom[leat_bloom_word(probes[from + i].hash, run->bloom_words)]);
         for (uint32_t i = 0; i < count; i++) {
@@ -29,42 +31,56 @@ static int probe_filter(struct leat_run *run, const struct leat_probe *probes, u
                 uint64_t word = leat_bloom_word(p->hash, run->bloom_words);
                 if (!trusted)
                         LEAT_TRY(leat_run_touch(run, LEAT_R_BLOOM, word * 8, 8, err));
-                if ((run->bloom[word] & p->mask) != p->mask)
-                        continue;
-                __builtin_prefetch(&run->starts[p->hash >> shift]);
-                out[n++].probe = from + i;
-        }
-        for (uint32_t i = 0; i < n; i++) {
-                uint64_t prefix = probes[out[i].probe].hash >> shift;
-                if (!trusted)
-                        LEAT_TRY(leat_run_touch(run, LEAT_R_START, prefix * 4, 8, err));
-                out[i].high = (uint32_t)LEAT_MIN((uint64_t)run->starts[prefix + 1], run->info.keys);
-                out[i].low = LEAT_MIN(run->starts[prefix], out[i].high);
-                __builtin_prefetch(&run->hashes[out[i].low]);
+                out[n].probe = from + i;
+                n += (run->bloom[word] & p->mask) == p->mask;
         }
         *ret = n;
         return 0;
 }
 
-/* Step 3: the hash among the keys of its prefix. */
+/* Step 2: the keys of the prefix, and where among them the hash should be. */
+static int probe_prefix(struct leat_run *run, const struct leat_probe *probes, struct cand *cands, uint32_t count,
+                        bool trusted, struct leat_error *err)
+{
+        uint32_t bits = run->info.prefix_bits;
+        for (uint32_t i = 0; i < count; i++)
+                __builtin_prefetch(&run->starts[probes[cands[i].probe].hash >> (64u - bits)]);
+        for (uint32_t i = 0; i < count; i++) {
+                struct cand *c = &cands[i];
+                uint64_t hash = probes[c->probe].hash, prefix = hash >> (64u - bits);
+                if (!trusted)
+                        LEAT_TRY(leat_run_touch(run, LEAT_R_START, prefix * 4, 8, err));
+                c->high = (uint32_t)LEAT_MIN((uint64_t)run->starts[prefix + 1], run->info.keys);
+                c->low = LEAT_MIN(run->starts[prefix], c->high);
+                c->guess = c->low + (uint32_t)((((hash << bits) >> 32) * (c->high - c->low)) >> 32);
+                __builtin_prefetch(&run->hashes[c->guess]);
+        }
+        return 0;
+}
+
+/* Step 3: from the guess to the first key of that hash. */
 static int probe_hashes(struct leat_run *run, const struct leat_probe *probes, struct cand *cands, uint32_t *count,
-                        struct leat_error *err)
+                        bool trusted, struct leat_error *err)
 {
         uint32_t n = 0;
-        bool trusted = leat_run_trusted(run);
+        const uint64_t *hashes = run->hashes;
         for (uint32_t i = 0; i < *count; i++) {
                 uint64_t hash = probes[cands[i].probe].hash;
-                uint32_t at = cands[i].low, high = cands[i].high;
-                if (!trusted)
-                        LEAT_TRY(leat_run_touch(run, LEAT_R_HASH, (uint64_t)at * 8, (uint64_t)(high - at) * 8, err));
-                while (at < high && run->hashes[at] < hash)
-                        at++;
-                if (at == high || run->hashes[at] != hash)
+                uint32_t at = cands[i].guess, low = cands[i].low, high = cands[i].high;
+                if (low == high)
                         continue;
-                cands[n] = (struct cand){cands[i].probe, at, high};
+                if (!trusted)
+                        LEAT_TRY(leat_run_touch(run, LEAT_R_HASH, (uint64_t)low * 8, (uint64_t)(high - low) * 8, err));
+                while (at > low && hashes[at - 1] >= hash)
+                        at--;
+                while (at < high && hashes[at] < hash)
+                        at++;
+                if (at == high || hashes[at] != hash)
+                        continue;
+                cands[n] = (struct cand){.probe = cands[i].probe, .low = at, .high = high};
                 if (run->rows != NULL)
                         __builtin_prefetch(&run->rows[at]);
-                else
+                else if (run->info.stride == 0)
                         __builtin_prefetch(&run->table[at / LEAT_BLOCK_ROWS]);
                 n++;
         }
@@ -105,7 +121,7 @@ static int probe_rows(struct leat_run *run, const struct leat_arr *arr, const st
                       const struct leat_probe *probes, const struct cand *cands, uint32_t count, struct leat_hit *hits,
                       uint32_t *hit_count, struct leat_error *err)
 {
-        struct leat_ref refs[GROUP];
+        struct leat_ref refs[2 * GROUP];
         for (uint32_t i = 0; i < count; i++) {
                 LEAT_TRY(key_ref(run, cands[i].low, &refs[i], err));
                 __builtin_prefetch(refs[i].block);
@@ -135,16 +151,27 @@ int leat_run_probe(struct leat_run *run, const struct leat_arr *arr, const struc
                    const struct leat_probe *probes, uint32_t count, struct leat_hit *hits, uint32_t *ret_hits,
                    struct leat_error *err)
 {
-        struct cand cands[GROUP];
-        uint32_t hit_count = 0;
+        struct cand cands[2 * GROUP];
+        uint32_t hit_count = 0, open = 0;
+        bool trusted = leat_run_trusted(run);
+        uint32_t hit_share = atomic_load_explicit(&run->hit_share, memory_order_relaxed);
         for (uint32_t from = 0; from < count; from += GROUP) {
-                uint32_t n = 0;
-                LEAT_TRY(probe_filter(run, probes, from, LEAT_MIN(GROUP, count - from), cands, &n, err));
-                if (n == 0)
+                uint32_t n = LEAT_MIN(GROUP, count - from);
+                if (hit_share < FILTER_SHARE)
+                        LEAT_TRY(probe_filter(run, probes, from, n, trusted, cands, &open, err));
+                else
+                        for (uint32_t i = 0; i < n; i++)
+                                cands[open++].probe = from + i;
+                /* Few pass the filter: the later steps wait until they are a whole group. */
+                if (open < GROUP && from + n < count)
                         continue;
-                LEAT_TRY(probe_hashes(run, probes, cands, &n, err));
-                LEAT_TRY(probe_rows(run, arr, keys, probes, cands, n, hits, &hit_count, err));
+                LEAT_TRY(probe_prefix(run, probes, cands, open, trusted, err));
+                LEAT_TRY(probe_hashes(run, probes, cands, &open, trusted, err));
+                LEAT_TRY(probe_rows(run, arr, keys, probes, cands, open, hits, &hit_count, err));
+                open = 0;
         }
+        if (count >= GROUP)
+                atomic_store_explicit(&run->hit_share, (hit_share * 3 + hit_count * 256ull / count) / 4, memory_order_relaxed);
         *ret_hits = hit_count;
         return 0;
 }

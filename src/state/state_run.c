@@ -192,7 +192,7 @@ int leat_run_block_slow(struct leat_run *run, uint32_t block, struct leat_error 
         const struct leat_block_place *place = &run->table[block];
         uint64_t room = run->region_bytes[LEAT_R_BLOCK];
         uint64_t at = run->region_offset[LEAT_R_BLOCK] + place->offset;
-        if ((place->offset & 15) != 0 || place->offset > room || place->bytes > room - place->offset)
+        if ((run->info.stride != 0 && place->offset != (uint64_t)block * run->info.stride) || (place->offset & 15) != 0 || place->offset > room || place->bytes > room - place->offset)
                 return damaged(run, run->region_offset[LEAT_R_TABLE], "block table", err);
         const uint8_t *data = run->blocks + place->offset;
         uint64_t rows = LEAT_MIN((uint64_t)LEAT_BLOCK_ROWS, run->info.rows - (uint64_t)block * LEAT_BLOCK_ROWS);

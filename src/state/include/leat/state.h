@@ -51,6 +51,7 @@ struct leat_state_options {
         const char *dir;          /* made when missing (writer) */
         int64_t memory_bytes;     /* budget of recent ticks; reached: the writer spills them to runs (0 = 64 MiB) */
         int64_t disk_bytes;       /* 0 = no limit; LEAT_EFULL beyond */
+        int64_t lock_wait_us;     /* writer: how long to wait for the one before to end (0 = 5 s); then LEAT_EBUSY */
 };
 
 /* Loads the newest complete manifest, or starts empty (tick 0). *ret_tick is its tick, and @ret_extra gets the bytes

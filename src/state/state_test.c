@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* leat/state: what the model does not reach: refusals, the order of values, damage, failing calls, lost power. */
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdio.h>
+
+#include "leat/os_test.h"
+#include "state_test.h"
+
+static const struct leat_type pair[] = {{.id = LEAT_T_BIGINT}, {.id = LEAT_T_VARCHAR}};
+
+static struct leat_arr_def pair_def(void)
+{
+        return (struct leat_arr_def){.id = 7, .mode = LEAT_ARR_MAP, .key_count = 1, .column_count = 2, .types = pair,
+                                     .time_column = -1};
+}
+
+static struct leat_batch *pair_rows(struct leat_arena *arena, int64_t from, uint32_t count, const char *text)
+{
+        struct leat_batch *rows = leat_batch_new(arena, pair, 2, count);
+        rows->rows = count;
+        for (uint32_t i = 0; i < count; i++) {
+                ((int64_t *)rows->columns[0].data)[i] = from + i;
+                char *value = leat_arena_printf(arena, "%s %lld", text, (long long)(from + i));
+                ((struct leat_string *)rows->columns[1].data)[i] = leat_string_borrow(leat_view_str(value));
+        }
+        return rows;
+}
+
+static int open_pair(const char *dir, enum leat_state_role role, struct leat_state **ret, int64_t *ret_tick,
+                     struct leat_buf *extra, struct leat_error *err)
+{
+        struct leat_state_options options = {.role = role, .dir = dir, .memory_bytes = 100000, .lock_wait_us = 1000};
+        LEAT_TRY(leat_state_open(&options, ret, ret_tick, extra, err));
+        struct leat_arr_def def = pair_def();
+        int rc = leat_state_define(*ret, &def, err);
+        if (rc != 0)
+                leat_state_close(*ret);
+        return rc;
+}
+
+/* Keys [0, count) have the text. */
+static void check_pair(struct leat_state *state, uint32_t count, const char *text)
+{
+        struct leat_error err;
+        struct leat_arena *arena = leat_arena_new(0);
+        struct leat_batch *want = pair_rows(arena, 0, count + 1, text), *rows;
+        uint64_t *found;
+        struct leat_state_snapshot *snapshot = leat_state_snapshot_take(state);
+        CHECK_OK(leat_state_lookup(snapshot, 7, first_columns(arena, want, 1), arena, &rows, &found, &err), &err);
+        for (uint32_t i = 0; i < count; i++)
+                CHECK(leat_cell_eq(leat_column_cell(&rows->columns[1], i), leat_column_cell(&want->columns[1], i)));
+        CHECK_INT((found[count >> 6] >> (count & 63)) & 1, 0);
+        leat_state_snapshot_unref(snapshot);
+        leat_arena_free(arena);
+}
+
+LEAT_TEST(state_refuses)
+{
+        struct leat_error err;
+        struct leat_type child = leat_type_of(LEAT_T_VARCHAR);
+        struct leat_type list[] = {{.id = LEAT_T_LIST, .child_count = 1, .children = &child}};
+        struct leat_arr_def def = {.id = 1, .mode = LEAT_ARR_MAP, .column_count = 1, .types = list, .time_column = -1};
+        struct leat_state *state;
+        int64_t tick;
+        CHECK_OK(open_pair(leat_test_tmpdir(), LEAT_STATE_WRITER, &state, &tick, NULL, &err), &err);
+        CHECK_INT(leat_state_define(state, &def, &err), LEAT_EUNSUPPORTED);
+        CHECK(strstr(err.message, "VARCHAR[]") != NULL);
+        def = pair_def();
+        def.key_count = 2;
+        CHECK_INT(leat_state_define(state, &def, &err), LEAT_EEXISTS);
+        struct leat_arena *arena = leat_arena_new(0);
+        struct leat_batch *rows = pair_rows(arena, 0, 3, "x");
+        CHECK_OK(leat_state_apply(state, 7, 5, rows, NULL, &err), &err);
+        CHECK_INT(leat_state_apply(state, 7, 4, rows, NULL, &err), LEAT_EINVAL);
+        CHECK_INT(leat_state_apply(state, 8, 6, rows, NULL, &err), LEAT_ENOTFOUND);
+        CHECK_INT(leat_state_publish(state, 4, leat_view_str(""), &err), LEAT_EINVAL);
+        char *large = leat_arena_alloc(arena, LEAT_ROW_TEXT_MAX + 1);
+        memset(large, 'x', LEAT_ROW_TEXT_MAX + 1);
+        ((struct leat_string *)rows->columns[1].data)[1] = leat_string_borrow(leat_view_of(large, LEAT_ROW_TEXT_MAX + 1));
+        CHECK_INT(leat_state_apply(state, 7, 6, rows, NULL, &err), LEAT_ETOOBIG);
+        check_pair(state, 3, "x");
+        leat_state_close(state);
+        leat_arena_free(arena);
+}
+
+LEAT_TEST(state_one_writer)
+{
+        struct leat_error err;
+        struct leat_state *first, *second;
+        int64_t tick;
+        CHECK_OK(open_pair(leat_test_tmpdir(), LEAT_STATE_WRITER, &first, &tick, NULL, &err), &err);
+        CHECK_INT(open_pair(leat_test_tmpdir(), LEAT_STATE_WRITER, &second, &tick, NULL, &err), LEAT_EBUSY);
+        leat_state_close(first);
+        CHECK_OK(open_pair(leat_test_tmpdir(), LEAT_STATE_WRITER, &second, &tick, NULL, &err), &err);
+        leat_state_close(second);
+}
+
+static int cmp_of(enum leat_type_id id, const void *a, const void *b)
+{
+        struct leat_type type = leat_type_of(id);
+        uint32_t width = leat_type_bytes(&type);
+        return leat_cell_cmp(&type, (struct leat_cell){a, width}, (struct leat_cell){b, width});
+}
+
+LEAT_TEST(state_order_of_values)
+{
+        double nan = NAN, one = 1, inf = INFINITY;
+        int64_t low = INT64_MIN, high = INT64_MAX;
+        uint64_t top = UINT64_MAX, zero = 0;
+        __int128 minus = -1, plus = 1;
+        CHECK_INT(cmp_of(LEAT_T_DOUBLE, &nan, &inf), 1);
+        CHECK_INT(cmp_of(LEAT_T_DOUBLE, &nan, &nan), 0);
+        CHECK_INT(cmp_of(LEAT_T_DOUBLE, &one, &nan), -1);
+        CHECK_INT(cmp_of(LEAT_T_BIGINT, &low, &high), -1);
+        CHECK_INT(cmp_of(LEAT_T_UBIGINT, &top, &zero), 1);
+        CHECK_INT(cmp_of(LEAT_T_HUGEINT, &minus, &plus), -1);
+        CHECK_INT(cmp_of(LEAT_T_UHUGEINT, &minus, &plus), 1);
+        CHECK_INT(cmp_of(LEAT_T_BIGINT, NULL, &low), 1);
+        CHECK_INT(cmp_of(LEAT_T_BIGINT, &high, NULL), -1);
+        struct leat_type text = leat_type_of(LEAT_T_VARCHAR);
+        CHECK_INT(leat_cell_cmp(&text, (struct leat_cell){"ab", 2}, (struct leat_cell){"abc", 3}), -1);
+        CHECK_INT(leat_cell_cmp(&text, (struct leat_cell){"b", 1}, (struct leat_cell){"abc", 3}), 1);
+}
+
+/* ---- damage ------------------------------------------------------------------------- */
+
+static void count_damage(void *arg, const char *file, const char *what)
+{
+        (void)file;
+        (void)what;
+        ++*(int *)arg;
+}
+
+static int scan_all(struct leat_state *state, struct leat_error *err)
+{
+        struct leat_state_snapshot *snapshot = leat_state_snapshot_take(state);
+        struct leat_scan *scan;
+        const struct leat_batch *rows;
+        const int64_t *weights;
+        int rc = leat_scan_open(snapshot, 7, NULL, 0, &scan, err);
+        if (rc == 0) {
+                do
+                        rc = leat_scan_next(scan, &rows, &weights, err);
+                while (rc == 0 && rows != NULL);
+                leat_scan_close(scan);
+        }
+        leat_state_snapshot_unref(snapshot);
+        return rc;
+}
+
+static int find_run(void *arg, const char *name, bool is_dir)
+{
+        (void)is_dir;
+        if (strncmp(name, "run-", 4) == 0)
+                snprintf(arg, 4096, "%s/%s", leat_test_tmpdir(), name);
+        return 0;
+}
+
+/* Any bit that is flipped in a run file is found by verify, or lies in the padding; and reading never goes wrong. */
+LEAT_TEST(state_bit_flips)
+{
+        struct leat_error err;
+        struct leat_state *state;
+        struct leat_arena *arena = leat_arena_new(0);
+        const char *dir = leat_test_tmpdir();
+        char path[4096] = "";
+        int64_t tick;
+        CHECK_OK(open_pair(dir, LEAT_STATE_WRITER, &state, &tick, NULL, &err), &err);
+        CHECK_OK(leat_state_apply(state, 7, 1, pair_rows(arena, 0, 600, "value of"), NULL, &err), &err);
+        CHECK_OK(leat_state_publish(state, 1, leat_view_str("x"), &err), &err);
+        leat_state_close(state);
+        CHECK_OK(leat_os_list(dir, find_run, path, &err), &err);
+        int fd, found = 0, tried = 0;
+        int64_t bytes;
+        CHECK_OK(leat_os_open(path, O_RDWR, &fd, &err), &err);
+        CHECK_OK(leat_os_size(fd, path, &bytes, &err), &err);
+        struct rng rng = {leat_test_seed()};
+        for (int i = 0; i < 300; i++, tried++) {
+                int64_t at = (int64_t)(rng_next(&rng) % (uint64_t)bytes);
+                uint8_t byte, bad;
+                size_t got;
+                CHECK_OK(leat_os_pread(fd, path, &byte, 1, at, &got, &err), &err);
+                bad = byte ^ (uint8_t)(1u << rng_below(&rng, 8));
+                CHECK_OK(leat_os_pwrite(fd, path, leat_view_of(&bad, 1), at, &err), &err);
+                int damage = 0;
+                CHECK_OK(leat_state_verify(dir, count_damage, &damage, &err), &err);
+                found += damage != 0;
+                int rc = open_pair(dir, LEAT_STATE_READER, &state, &tick, NULL, &err);
+                if (rc == 0) {
+                        rc = scan_all(state, &err);
+                        if (rc == 0 && damage == 0)
+                                check_pair(state, 600, "value of");
+                        leat_state_close(state);
+                }
+                CHECK(rc == 0 || rc == LEAT_ECORRUPT || rc == LEAT_EUNSUPPORTED);
+                CHECK(damage != 0 || rc == 0);
+                CHECK_OK(leat_os_pwrite(fd, path, leat_view_of(&byte, 1), at, &err), &err);
+        }
+        CHECK(found > tried * 9 / 10);
+        leat_os_close(fd);
+        leat_arena_free(arena);
+}
+
+LEAT_TEST(state_damaged_manifest)
+{
+        struct leat_error err;
+        struct leat_state *state;
+        int64_t tick;
+        const char *dir = leat_test_tmpdir();
+        char path[4096];
+        CHECK_OK(open_pair(dir, LEAT_STATE_WRITER, &state, &tick, NULL, &err), &err);
+        CHECK_OK(leat_state_publish(state, 1, leat_view_str("x"), &err), &err);
+        CHECK_OK(leat_state_publish(state, 2, leat_view_str("x"), &err), &err);
+        leat_state_close(state);
+        leat_manifest_path(dir, 2, path, sizeof path);
+        CHECK_OK(leat_os_replace_file(path, leat_view_str("rubbish of some length, but no manifest at all"), false, &err), &err);
+        CHECK_INT(open_pair(dir, LEAT_STATE_WRITER, &state, &tick, NULL, &err), LEAT_ECORRUPT);
+        CHECK(strstr(err.message, "manifest-00000000000000000002") != NULL);
+}
+
+/* ---- failing calls, lost power ---------------------------------------------------------- */
+
+/* What a worker does: ticks, merges and manifests, until something fails. Extra is the number of the tick. */
+static void work(const char *dir, int64_t ticks, int64_t *ret_published)
+{
+        struct leat_error err;
+        struct leat_state *state = NULL;
+        struct leat_arena *arena = leat_arena_new(0);
+        struct leat_buf extra = LEAT_BUF_INIT;
+        int64_t tick;
+        bool more;
+        *ret_published = 0;
+        int rc = open_pair(dir, LEAT_STATE_WRITER, &state, &tick, &extra, &err);
+        if (rc != 0)
+                state = NULL;
+        for (int64_t i = tick + 1; rc == 0 && i <= tick + ticks; i++) {
+                char text[32];
+                snprintf(text, sizeof text, "%lld", (long long)i);
+                rc = leat_state_apply(state, 7, i, pair_rows(arena, 0, 400, text), NULL, &err);
+                if (rc == 0)
+                        rc = leat_state_publish(state, i, leat_view_str(text), &err);
+                if (rc == 0)
+                        *ret_published = i;
+                if (rc == 0)
+                        rc = leat_state_merge(state, 1000, &more, &err);
+        }
+        if (state != NULL && rc != 0 && *ret_published != 0)
+                check_pair(state, 400, leat_arena_printf(arena, "%lld", (long long)leat_state_tick(state)));
+        leat_state_close(state);
+        leat_buf_done(&extra);
+        leat_arena_free(arena);
+}
+
+/* The folder holds a whole tick, at least @published. */
+static void check_folder(const char *dir, int64_t published)
+{
+        struct leat_error err;
+        struct leat_state *state;
+        struct leat_buf extra = LEAT_BUF_INIT;
+        int64_t tick;
+        int damage = 0;
+        CHECK_OK(open_pair(dir, LEAT_STATE_WRITER, &state, &tick, &extra, &err), &err);
+        CHECK_INT(LEAT_MIN(tick, published), published);
+        if (tick > 0) {
+                char text[32];
+                snprintf(text, sizeof text, "%lld", (long long)tick);
+                CHECK_STR(leat_buf_cstr(&extra), text);
+                check_pair(state, 400, text);
+        }
+        CHECK_OK(leat_state_verify(dir, count_damage, &damage, &err), &err);
+        CHECK_INT(damage, 0);
+        leat_state_close(state);
+        leat_buf_done(&extra);
+}
+
+static int no_sync(int fd)
+{
+        (void)fd;
+        return 0;
+}
+
+LEAT_TEST(state_each_call_fails)
+{
+        /* The real disk's syncs would take most of the time and change nothing here. */
+        leat_os.fsync = leat_os.fdatasync = no_sync;
+        for (uint64_t n = 1;; n++) {
+                char dir[4096];
+                int64_t published;
+                snprintf(dir, sizeof dir, "%s/%llu", leat_test_tmpdir(), (unsigned long long)n);
+                leat_fault_install();
+                leat_fault_add((struct leat_fault){.kind = LEAT_FAULT_WRITES, .nth = n, .os_errno = n % 2 ? EIO : ENOSPC});
+                work(dir, 10, &published);
+                uint64_t fired = leat_fault_fired();
+                leat_fault_remove();
+                check_folder(dir, published);
+                if (fired == 0)
+                        break;
+        }
+        leat_os = leat_os_system;
+}
+
+LEAT_TEST(state_power_loss)
+{
+        for (int round = 0; round < 30 * leat_test_scale(); round++) {
+                struct leat_error err;
+                char dir[4096];
+                int64_t published;
+                uint64_t seed = leat_test_seed() + (uint64_t)round;
+                struct rng rng = {seed};
+                snprintf(dir, sizeof dir, "%s/%d", leat_test_tmpdir(), round);
+                struct leat_simdisk *disk = leat_simdisk_new(leat_test_tmpdir());
+                leat_fault_install();
+                leat_fault_add((struct leat_fault){.kind = LEAT_FAULT_WRITES, .nth = 1 + rng_below(&rng, 160),
+                                                   .times = LEAT_FAULT_FOREVER, .os_errno = EIO});
+                work(dir, 12, &published);
+                leat_fault_remove();
+                leat_simdisk_power_loss(disk, seed);
+                check_folder(dir, published);
+                leat_simdisk_free(disk);
+                CHECK_OK(leat_os_remove_tree(dir, &err), &err);
+        }
+}
