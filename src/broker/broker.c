@@ -19,7 +19,7 @@
 
 /* ---- calls between loops ----------------------------------------------------------------- */
 
-struct broker_loop *broker_loop_here(struct leat_broker *broker)
+struct broker_loop *leat_broker_loop_here(struct leat_broker *broker)
 {
         for (int i = 0; i < broker->loop_count; i++) {
                 if (leat_loop_here(broker->loops[i].loop))
@@ -32,7 +32,7 @@ static void posts_retry(void *arg)
 {
         struct broker_loop *here = arg;
         while (here->posts != NULL) {
-                struct broker_post *post = here->posts;
+                struct leat_broker_post *post = here->posts;
                 if (!leat_loop_post(post->to->loop, post->fn, post->arg)) {
                         leat_timer_start(here->posts_timer, 1000, 0);
                         return;
@@ -44,9 +44,9 @@ static void posts_retry(void *arg)
         }
 }
 
-void broker_post(struct leat_broker *broker, struct broker_loop *to, void (*fn)(void *arg), void *arg)
+void leat_broker_post(struct leat_broker *broker, struct broker_loop *to, void (*fn)(void *arg), void *arg)
 {
-        struct broker_loop *here = broker_loop_here(broker);
+        struct broker_loop *here = leat_broker_loop_here(broker);
         if (here == NULL) {
                 leat_loop_post_wait(to->loop, fn, arg);
                 return;
@@ -54,8 +54,8 @@ void broker_post(struct leat_broker *broker, struct broker_loop *to, void (*fn)(
         if (here->posts == NULL && leat_loop_post(to->loop, fn, arg))
                 return;
         /* The other's queue is full: it must not be waited for, it may wait for us. Bounded by the requests in work. */
-        struct broker_post *post = leat_malloc(sizeof(*post));
-        *post = (struct broker_post){.to = to, .fn = fn, .arg = arg};
+        struct leat_broker_post *post = leat_malloc(sizeof(*post));
+        *post = (struct leat_broker_post){.to = to, .fn = fn, .arg = arg};
         *here->posts_end = post;
         here->posts_end = &post->next;
         if (!leat_timer_running(here->posts_timer))
@@ -79,7 +79,7 @@ static void loop_close(struct broker_loop *loop)
                 return;
         leat_timer_free(loop->posts_timer);
         leat_loop_free(loop->loop);
-        broker_requests_free(loop);
+        leat_broker_requests_free(loop);
         leat_buf_done(&loop->scratch);
         loop->loop = NULL;
 }
@@ -91,7 +91,7 @@ static void stats_open(struct leat_broker *broker)
         char labels[64];
         for (size_t i = 0; i < leat_kafka_api_count; i++) {
                 const struct leat_kafka_api *api = &leat_kafka_apis[i];
-                if (broker_api_served(api->key) == NULL)
+                if (leat_broker_api_served(api->key) == NULL)
                         continue;
                 snprintf(labels, sizeof(labels), "api=\"%s\"", api->name);
                 broker->api_requests[api->key] = leat_stats_slot(broker->stats, LEAT_M_BROKER_REQUESTS, labels);
@@ -107,7 +107,7 @@ static void topic_gauges(struct leat_broker *broker, const struct leat_log_topic
         int64_t bytes = 0;
         struct broker_part *first = NULL;
         for (uint32_t i = 0; i < topic->partitions; i++) {
-                struct broker_part *part = broker_part_get(broker, topic->id, i);
+                struct broker_part *part = leat_broker_part_get(broker, topic->id, i);
                 if (part == NULL)
                         break;
                 struct leat_log_state state;
@@ -117,11 +117,11 @@ static void topic_gauges(struct leat_broker *broker, const struct leat_log_topic
                 if (i == 0)
                         first = part;
                 else
-                        broker_part_unref(part);
+                        leat_broker_part_unref(part);
         }
         if (first != NULL) {
                 leat_stat_set(first->topic_bytes, (uint64_t)bytes);
-                broker_part_unref(first);
+                leat_broker_part_unref(first);
         }
 }
 
@@ -191,12 +191,13 @@ static int listener_open(struct leat_broker *broker, int fd, struct leat_error *
         broker->opts = (struct leat_net_opts){
                 .conns_max = (int)leat_param(LEAT_P_BROKER_MAX_CONNECTIONS),
                 .read_max = (size_t)leat_param(LEAT_P_BROKER_MAX_FRAME) + 4,
+                .queue_max = (size_t)leat_param(LEAT_P_BROKER_FETCH_MAX) + (256u << 20),
                 .first_us = leat_param(LEAT_P_BROKER_IDLE_TIMEOUT),
                 .message_us = leat_param(LEAT_P_BROKER_MESSAGE_TIMEOUT),
                 .idle_us = leat_param(LEAT_P_BROKER_IDLE_TIMEOUT),
                 .stall_us = leat_param(LEAT_P_BROKER_MESSAGE_TIMEOUT),
         };
-        return leat_listener_open(loops, broker->loop_count, fd, &broker_conn_ops, &broker->opts, broker,
+        return leat_listener_open(loops, broker->loop_count, fd, &leat_broker_conn_ops, &broker->opts, broker,
                                   &broker->listener, err);
 }
 
@@ -207,7 +208,7 @@ int leat_broker_start(const struct leat_broker_options *options, struct leat_bro
         char *log_dir = leat_asprintf("%s/log", options->data_dir);
         struct leat_broker *broker = leat_calloc(1, sizeof(*broker));
         pthread_mutex_init(&broker->parts_lock, NULL);
-        broker->sessions = broker_sessions_new((uint32_t)leat_param(LEAT_P_BROKER_FETCH_SESSIONS));
+        broker->sessions = leat_broker_sessions_new((uint32_t)leat_param(LEAT_P_BROKER_FETCH_SESSIONS));
         broker->stats = options->stats;
         if (broker->stats == NULL) {
                 LEAT_TRY_GOTO(leat_stats_open(NULL, 4096, &broker->own_stats, err));
@@ -217,7 +218,7 @@ int leat_broker_start(const struct leat_broker_options *options, struct leat_bro
         LEAT_TRY_GOTO(leat_os_mkdirs(options->data_dir, err));
         LEAT_TRY_GOTO(cluster_id_load(broker, options->data_dir, err));
         LEAT_TRY_GOTO(leat_log_open(log_dir, &broker->log, err));
-        leat_log_listen(broker->log, broker_part_moved, broker);
+        leat_log_listen(broker->log, leat_broker_part_moved, broker);
         LEAT_TRY_GOTO(loops_open(broker, err));
         rc = listener_open(broker, fd, err);
         fd = -1;
@@ -249,12 +250,12 @@ static void drain_begin(void *arg)
                 leat_timer_free(loop->broker->gauges);
                 loop->broker->gauges = NULL;
         }
-        broker_conns_drain(loop);
+        leat_broker_conns_drain(loop);
 }
 
 static void drain_end(void *arg)
 {
-        broker_conns_close(arg);
+        leat_broker_conns_close(arg);
 }
 
 static void wait_for_zero(_Atomic int *count, int64_t limit_us)
@@ -289,8 +290,8 @@ void leat_broker_stop(struct leat_broker *broker)
         loop_close(&broker->admin);
         for (int i = 0; i < broker->loop_count; i++)
                 loop_close(&broker->loops[i]);
-        broker_parts_free(broker);
-        broker_sessions_free(broker->sessions);
+        leat_broker_parts_free(broker);
+        leat_broker_sessions_free(broker->sessions);
         leat_stats_close(broker->own_stats);
         pthread_mutex_destroy(&broker->parts_lock);
         free(broker);

@@ -30,7 +30,7 @@ static handler_fn *handler_of(int16_t key)
         return NULL;
 }
 
-const struct leat_kafka_api *broker_api_served(int16_t key)
+const struct leat_kafka_api *leat_broker_api_served(int16_t key)
 {
         return handler_of(key) != NULL ? leat_kafka_api_find(key) : NULL;
 }
@@ -48,7 +48,7 @@ static void versions_fill(struct broker_request *req, struct leat_kafka_api_vers
         }
 }
 
-void broker_api_versions(struct broker_request *req)
+void leat_broker_api_versions(struct broker_request *req)
 {
         const struct leat_kafka_api_versions_request *msg = req->message;
         struct leat_kafka_api_versions_response res;
@@ -57,7 +57,7 @@ void broker_api_versions(struct broker_request *req)
         if (req->header.api_version >= 3 &&
             (msg->client_software_name.len == 0 || msg->client_software_version.len == 0))
                 res.error_code = LEAT_KAFKA_E_INVALID_REQUEST;
-        broker_respond(req, &res);
+        leat_broker_respond(req, &res);
 }
 
 /* A newer client learns at version 0 what is spoken here. */
@@ -66,7 +66,7 @@ static void versions_refuse(struct broker_request *req)
         struct leat_kafka_api_versions_response res;
         versions_fill(req, &res);
         res.error_code = LEAT_KAFKA_E_UNSUPPORTED_VERSION;
-        broker_respond_version(req, 0, &res);
+        leat_broker_respond_version(req, 0, &res);
 }
 
 static bool wants_address(int16_t key)
@@ -74,7 +74,7 @@ static bool wants_address(int16_t key)
         return key == LEAT_KAFKA_METADATA || key == LEAT_KAFKA_DESCRIBE_CLUSTER;
 }
 
-void broker_dispatch(struct broker_request *req)
+void leat_broker_dispatch(struct broker_request *req)
 {
         struct leat_error err;
         char why[160];
@@ -89,7 +89,7 @@ void broker_dispatch(struct broker_request *req)
                         snprintf(why, sizeof(why), "API number %d is not known", req->header.api_key);
                 else
                         snprintf(why, sizeof(why), "no Kafka client");
-                broker_respond_close(req, why);
+                leat_broker_respond_close(req, why);
                 return;
         }
         if (version < req->api->min_version || version > req->api->max_version) {
@@ -99,13 +99,13 @@ void broker_dispatch(struct broker_request *req)
                 }
                 snprintf(why, sizeof(why), "%s version %d is not supported, only %d to %d", req->api->name, version,
                          req->api->min_version, req->api->max_version);
-                broker_respond_close(req, why);
+                leat_broker_respond_close(req, why);
                 return;
         }
         req->conn->greeted = true;
         req->message = leat_kafka_array(req->api->request, req->arena, 1);
         if (leat_kafka_request_decode(req->api, req->frame, req->arena, req->message, &err) != 0) {
-                broker_respond_close(req, err.message);
+                leat_broker_respond_close(req, err.message);
                 return;
         }
         if (wants_address(req->header.api_key))

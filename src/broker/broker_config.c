@@ -82,13 +82,13 @@ static bool is_number_of(const struct setting *setting, const char *text)
         return *end == '\0' && errno == 0 && value >= setting->min && value <= setting->max;
 }
 
-int16_t broker_config_check(struct leat_arena *arena, struct leat_view name, struct leat_view value,
-                            struct leat_view *ret_message)
+int16_t leat_broker_config_check(struct leat_arena *arena, struct leat_view name, struct leat_view value,
+                                 struct leat_view *ret_message)
 {
         const struct setting *setting = setting_find(name);
         if (setting == NULL) {
-                *ret_message = broker_text(arena, "Unknown topic config name: %.*s",
-                                           (int)LEAT_MIN(name.len, (size_t)250), name.data);
+                *ret_message = leat_broker_text(arena, "Unknown topic config name: %.*s",
+                                                (int)LEAT_MIN(name.len, (size_t)250), name.data);
                 return LEAT_KAFKA_E_INVALID_CONFIG;
         }
         if (value.data == NULL)
@@ -104,15 +104,17 @@ int16_t broker_config_check(struct leat_arena *arena, struct leat_view name, str
         if (fits)
                 return 0;
         if (strcmp(setting->name, "cleanup.policy") == 0 && strstr(text, "compact") != NULL)
-                *ret_message = broker_text(arena,
-                                           "Invalid value %.100s for configuration cleanup.policy: compaction is not "
-                                           "supported, only delete",
-                                           text);
+                *ret_message =
+                        leat_broker_text(arena,
+                                         "Invalid value %.100s for configuration cleanup.policy: compaction is not "
+                                         "supported, only delete",
+                                         text);
         else if (setting->words != NULL)
-                *ret_message = broker_text(arena, "Invalid value %.100s for configuration %s: allowed is %.*s", text,
-                                           setting->name, (int)strlen(setting->words) - 2, setting->words + 1);
+                *ret_message =
+                        leat_broker_text(arena, "Invalid value %.100s for configuration %s: allowed is %.*s", text,
+                                         setting->name, (int)strlen(setting->words) - 2, setting->words + 1);
         else
-                *ret_message = broker_text(
+                *ret_message = leat_broker_text(
                         arena,
                         "Invalid value %.100s for configuration %s: it must be a number from %" PRId64 " to %" PRId64,
                         text, setting->name, setting->min, setting->max);
@@ -131,7 +133,7 @@ static bool word_is(const struct leat_log_topic *topic, const char *name, const 
         return text != NULL && strcmp(text, word) == 0;
 }
 
-void broker_topic_config_read(const struct leat_log_topic *topic, struct broker_topic_config *ret_config)
+void leat_broker_topic_config_read(const struct leat_log_topic *topic, struct broker_topic_config *ret_config)
 {
         *ret_config = (struct broker_topic_config){
                 .max_message_bytes = number_of(topic, "max.message.bytes", leat_param(LEAT_P_BROKER_MAX_MESSAGE)),
@@ -142,8 +144,9 @@ void broker_topic_config_read(const struct leat_log_topic *topic, struct broker_
         };
 }
 
-struct leat_kafka_created_topic_config *broker_config_created(struct leat_arena *arena,
-                                                              const struct leat_log_topic *topic, int32_t *ret_count)
+struct leat_kafka_created_topic_config *leat_broker_config_created(struct leat_arena *arena,
+                                                                   const struct leat_log_topic *topic,
+                                                                   int32_t *ret_count)
 {
         struct leat_kafka_created_topic_config *out =
                 LEAT_KAFKA_NEW(arena, created_topic_config, LEAT_ARRAY_LEN(settings));
@@ -183,9 +186,9 @@ static void topic_describe(struct broker_request *req, const struct leat_kafka_d
 {
         const struct leat_kafka_describe_configs_request *msg = req->message;
         struct leat_log_topic *topic =
-                broker_topic_lookup(req->home->broker, in->resource_name, NULL, &out->error_code);
+                leat_broker_topic_lookup(req->home->broker, in->resource_name, NULL, &out->error_code);
         if (topic == NULL) {
-                const char *bad = broker_topic_name_bad(req->arena, in->resource_name);
+                const char *bad = leat_broker_topic_name_bad(req->arena, in->resource_name);
                 if (bad != NULL)
                         out->error_code = LEAT_KAFKA_E_INVALID_TOPIC_EXCEPTION;
                 out->error_message = leat_view_str(bad != NULL ? bad : leat_kafka_error_text(out->error_code));
@@ -283,7 +286,8 @@ static void broker_describe(struct broker_request *req, const struct leat_kafka_
 {
         if (in->resource_name.len > 0 && !leat_view_eq_str(in->resource_name, "1")) {
                 out->error_code = LEAT_KAFKA_E_INVALID_REQUEST;
-                out->error_message = broker_text(req->arena, "There is one broker, with the id %d.", BROKER_NODE_ID);
+                out->error_message =
+                        leat_broker_text(req->arena, "There is one broker, with the id %d.", BROKER_NODE_ID);
                 return;
         }
         out->configs = LEAT_KAFKA_NEW(req->arena, described_config, LEAT_ARRAY_LEN(aliases) + LEAT_PARAM_COUNT);
@@ -308,7 +312,7 @@ static void broker_describe(struct broker_request *req, const struct leat_kafka_
         }
 }
 
-void broker_describe_configs(struct broker_request *req)
+void leat_broker_describe_configs(struct broker_request *req)
 {
         const struct leat_kafka_describe_configs_request *msg = req->message;
         struct leat_kafka_describe_configs_response res;
@@ -326,13 +330,13 @@ void broker_describe_configs(struct broker_request *req)
                         broker_describe(req, in, out);
                 } else {
                         out->error_code = LEAT_KAFKA_E_INVALID_REQUEST;
-                        out->error_message = broker_text(req->arena,
-                                                         "Unsupported resource type: %d; only topics and the "
-                                                         "broker have settings here",
-                                                         in->resource_type);
+                        out->error_message = leat_broker_text(req->arena,
+                                                              "Unsupported resource type: %d; only topics and the "
+                                                              "broker have settings here",
+                                                              in->resource_type);
                 }
         }
-        broker_respond(req, &res);
+        leat_broker_respond(req, &res);
 }
 
 /* ---- IncrementalAlterConfigs ------------------------------------------------------------------------------------- */
@@ -354,26 +358,27 @@ static int16_t change_check(struct broker_request *req, const struct leat_kafka_
         for (int32_t i = 0; i < index; i++) {
                 if (leat_view_eq(in->configs[i].name, config->name))
                         return alter_refuse(out, LEAT_KAFKA_E_INVALID_REQUEST,
-                                            broker_text(arena, "Error due to duplicate config keys"));
+                                            leat_broker_text(arena, "Error due to duplicate config keys"));
         }
         int op = config->config_operation;
         const struct setting *setting = setting_find(config->name);
         if (op < OP_SET || op > OP_SUBTRACT)
-                return alter_refuse(out, LEAT_KAFKA_E_INVALID_REQUEST, broker_text(arena, "Unknown operation %d", op));
+                return alter_refuse(out, LEAT_KAFKA_E_INVALID_REQUEST,
+                                    leat_broker_text(arena, "Unknown operation %d", op));
         if (op == OP_SET && value.data == NULL)
                 return alter_refuse(out, LEAT_KAFKA_E_INVALID_REQUEST,
-                                    broker_text(arena, "Null value not supported for %.*s",
-                                                (int)LEAT_MIN(config->name.len, (size_t)250), config->name.data));
+                                    leat_broker_text(arena, "Null value not supported for %.*s",
+                                                     (int)LEAT_MIN(config->name.len, (size_t)250), config->name.data));
         if ((op == OP_APPEND || op == OP_SUBTRACT) && setting != NULL && setting->type != TYPE_LIST)
                 return alter_refuse(out, LEAT_KAFKA_E_INVALID_CONFIG,
-                                    broker_text(arena, "%s is not allowed for config key %s, it is no list",
-                                                op == OP_APPEND ? "APPEND" : "SUBTRACT", setting->name));
+                                    leat_broker_text(arena, "%s is not allowed for config key %s, it is no list",
+                                                     op == OP_APPEND ? "APPEND" : "SUBTRACT", setting->name));
         if (op == OP_SUBTRACT && leat_view_eq_str(value, "delete"))
                 return alter_refuse(out, LEAT_KAFKA_E_INVALID_CONFIG,
-                                    broker_text(arena, "cleanup.policy must not be empty"));
+                                    leat_broker_text(arena, "cleanup.policy must not be empty"));
         if (op == OP_DELETE)
                 value = (struct leat_view){0};
-        int16_t code = broker_config_check(arena, config->name, value, &message);
+        int16_t code = leat_broker_config_check(arena, config->name, value, &message);
         if (code != 0)
                 return alter_refuse(out, code, message);
         change->name = leat_arena_strndup(arena, (const char *)config->name.data, config->name.len);
@@ -387,11 +392,11 @@ static void topic_alter(struct broker_request *req, const struct leat_kafka_alte
         const struct leat_kafka_incremental_alter_configs_request *msg = req->message;
         struct leat_broker *broker = req->home->broker;
         struct leat_error err;
-        struct leat_log_topic *topic = broker_topic_lookup(broker, in->resource_name, NULL, &out->error_code);
+        struct leat_log_topic *topic = leat_broker_topic_lookup(broker, in->resource_name, NULL, &out->error_code);
         if (topic == NULL) {
                 out->error_message =
-                        broker_text(req->arena, "The topic '%.*s' does not exist.",
-                                    (int)LEAT_MIN(in->resource_name.len, (size_t)250), in->resource_name.data);
+                        leat_broker_text(req->arena, "The topic '%.*s' does not exist.",
+                                         (int)LEAT_MIN(in->resource_name.len, (size_t)250), in->resource_name.data);
                 return;
         }
         struct leat_log_config *changes = leat_arena_alloc(req->arena, (size_t)in->configs_count * sizeof(*changes));
@@ -400,14 +405,14 @@ static void topic_alter(struct broker_request *req, const struct leat_kafka_alte
                 code = change_check(req, in, i, &changes[i], out);
         if (code == 0 && !msg->validate_only &&
             leat_log_topic_set(broker->log, topic->id, changes, (uint32_t)in->configs_count, &err) != 0)
-                alter_refuse(out, broker_error_of(&err), broker_error_message(req->arena, &err));
+                alter_refuse(out, leat_broker_error_of(&err), leat_broker_error_message(req->arena, &err));
         leat_log_topic_unref(topic);
 }
 
 static void alter_configs_answer(void *arg)
 {
         struct broker_request *req = arg;
-        broker_respond(req, req->op);
+        leat_broker_respond(req, req->op);
 }
 
 /* Thread: admin. */
@@ -426,16 +431,17 @@ static void alter_configs_run(void *arg)
                 if (in->resource_type == RESOURCE_TOPIC)
                         topic_alter(req, in, out);
                 else
-                        alter_refuse(out, LEAT_KAFKA_E_INVALID_REQUEST,
-                                     broker_text(req->arena,
+                        alter_refuse(
+                                out, LEAT_KAFKA_E_INVALID_REQUEST,
+                                leat_broker_text(req->arena,
                                                  "Only settings of topics can be changed while running; the "
                                                  "broker's are parameters of its start: leat serve --set name=value"));
         }
-        broker_go_home(req, alter_configs_answer);
+        leat_broker_go_home(req, alter_configs_answer);
 }
 
-void broker_alter_configs(struct broker_request *req)
+void leat_broker_alter_configs(struct broker_request *req)
 {
         req->op = LEAT_KAFKA_NEW(req->arena, incremental_alter_configs_response, 1);
-        broker_go_admin(req, alter_configs_run);
+        leat_broker_go_admin(req, alter_configs_run);
 }

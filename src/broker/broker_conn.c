@@ -65,7 +65,7 @@ static void request_free(struct broker_request *req)
         home->spare_count++;
 }
 
-void broker_requests_free(struct broker_loop *loop)
+void leat_broker_requests_free(struct broker_loop *loop)
 {
         while (loop->spare != NULL) {
                 struct broker_request *req = loop->spare;
@@ -143,25 +143,25 @@ static void request_end(struct broker_request *req)
                 request_free(req);
 }
 
-void broker_respond_version(struct broker_request *req, int16_t version, const void *message)
+void leat_broker_respond_version(struct broker_request *req, int16_t version, const void *message)
 {
         if (req->conn != NULL)
                 leat_kafka_response_encode(req->api, version, req->header.correlation_id, message, &req->answer);
         request_end(req);
 }
 
-void broker_respond(struct broker_request *req, const void *message)
+void leat_broker_respond(struct broker_request *req, const void *message)
 {
-        broker_respond_version(req, req->header.api_version, message);
+        leat_broker_respond_version(req, req->header.api_version, message);
 }
 
-void broker_respond_nothing(struct broker_request *req)
+void leat_broker_respond_nothing(struct broker_request *req)
 {
         req->silent = true;
         request_end(req);
 }
 
-void broker_respond_close(struct broker_request *req, const char *why)
+void leat_broker_respond_close(struct broker_request *req, const char *why)
 {
         if (req->conn != NULL)
                 leat_diag(LEAT_DIAG_WARN, "broker", why, "peer=%s version=%d then=\"connection closed\"",
@@ -171,15 +171,15 @@ void broker_respond_close(struct broker_request *req, const char *why)
         request_end(req);
 }
 
-void broker_go_admin(struct broker_request *req, void (*fn)(void *req))
+void leat_broker_go_admin(struct broker_request *req, void (*fn)(void *req))
 {
         struct leat_broker *broker = req->home->broker;
-        broker_post(broker, &broker->admin, fn, req);
+        leat_broker_post(broker, &broker->admin, fn, req);
 }
 
-void broker_go_home(struct broker_request *req, void (*fn)(void *req))
+void leat_broker_go_home(struct broker_request *req, void (*fn)(void *req))
 {
-        broker_post(req->home->broker, req->home, fn, req);
+        leat_broker_post(req->home->broker, req->home, fn, req);
 }
 
 /* ---- callbacks of net ------------------------------------------------------------------------ */
@@ -227,10 +227,10 @@ static bool conn_frame(struct broker_conn *conn, struct leat_view frame)
         req->frame = frame;
         req->block = leat_block_ref(leat_net_conn_block(conn->net));
         if (leat_kafka_header_parse(frame, &req->header, &err) != 0) {
-                broker_respond_close(req, err.message);
+                leat_broker_respond_close(req, err.message);
                 return false;
         }
-        broker_dispatch(req);
+        leat_broker_dispatch(req);
         return !leat_net_conn_closing(conn->net);
 }
 
@@ -305,7 +305,7 @@ static void on_close(struct leat_net_conn *net, void *user, const struct leat_er
         free(conn);
 }
 
-const struct leat_net_ops broker_conn_ops = {
+const struct leat_net_ops leat_broker_conn_ops = {
         .on_open = on_open,
         .on_data = on_data,
         .on_drain = on_drain,
@@ -322,7 +322,7 @@ static struct broker_request *request_to_cancel(struct broker_conn *conn)
         return req;
 }
 
-void broker_conns_drain(struct broker_loop *loop)
+void leat_broker_conns_drain(struct broker_loop *loop)
 {
         loop->draining = true;
         struct broker_conn *next;
@@ -341,7 +341,7 @@ void broker_conns_drain(struct broker_loop *loop)
         }
 }
 
-void broker_conns_close(struct broker_loop *loop)
+void leat_broker_conns_close(struct broker_loop *loop)
 {
         for (struct broker_conn *conn = loop->conns; conn != NULL; conn = conn->next)
                 leat_net_conn_close(conn->net);

@@ -5,7 +5,7 @@
 
 #include "broker_int.h"
 
-int16_t broker_error_of(const struct leat_error *err)
+int16_t leat_broker_error_of(const struct leat_error *err)
 {
         switch (err->code) {
         case 0:
@@ -37,14 +37,14 @@ int16_t broker_error_of(const struct leat_error *err)
         }
 }
 
-struct leat_view broker_error_message(struct leat_arena *arena, const struct leat_error *err)
+struct leat_view leat_broker_error_message(struct leat_arena *arena, const struct leat_error *err)
 {
         if (err->hint[0] != '\0')
                 return leat_view_str(leat_arena_printf(arena, "%s (%s)", err->message, err->hint));
         return leat_view_str(leat_arena_strdup(arena, err->message));
 }
 
-struct leat_view broker_text(struct leat_arena *arena, const char *fmt, ...)
+struct leat_view leat_broker_text(struct leat_arena *arena, const char *fmt, ...)
 {
         char text[1024];
         va_list args;
@@ -54,7 +54,7 @@ struct leat_view broker_text(struct leat_arena *arena, const char *fmt, ...)
         return leat_view_str(leat_arena_strdup(arena, text));
 }
 
-const char *broker_topic_name_bad(struct leat_arena *arena, struct leat_view name)
+const char *leat_broker_topic_name_bad(struct leat_arena *arena, struct leat_view name)
 {
         if (name.len == 0)
                 return "Topic name is invalid: the empty string is not allowed";
@@ -77,12 +77,12 @@ const char *broker_topic_name_bad(struct leat_arena *arena, struct leat_view nam
         return NULL;
 }
 
-bool broker_topic_internal(const char *name)
+bool leat_broker_topic_internal(const char *name)
 {
         return name[0] == '_' && name[1] == '_';
 }
 
-int16_t broker_epoch_check(struct leat_broker *broker, int32_t epoch)
+int16_t leat_broker_epoch_check(struct leat_broker *broker, int32_t epoch)
 {
         int32_t ours = leat_log_epoch(broker->log);
         if (epoch < 0 || epoch == ours)
@@ -90,8 +90,8 @@ int16_t broker_epoch_check(struct leat_broker *broker, int32_t epoch)
         return epoch < ours ? LEAT_KAFKA_E_FENCED_LEADER_EPOCH : LEAT_KAFKA_E_UNKNOWN_LEADER_EPOCH;
 }
 
-struct leat_log_topic *broker_topic_lookup(struct leat_broker *broker, struct leat_view name,
-                                           const struct leat_topic_id *id, int16_t *ret_error)
+struct leat_log_topic *leat_broker_topic_lookup(struct leat_broker *broker, struct leat_view name,
+                                                const struct leat_topic_id *id, int16_t *ret_error)
 {
         struct leat_log_topic *topic = name.data != NULL ? leat_log_topic_find(broker->log, name)
                                                          : leat_log_topic_find_id(broker->log, id->bytes);

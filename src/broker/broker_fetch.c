@@ -59,7 +59,7 @@ static int16_t read_error(const struct fetch_item *item, const struct leat_error
                 return item->topic.data == NULL ? LEAT_KAFKA_E_UNKNOWN_TOPIC_ID
                                                 : LEAT_KAFKA_E_UNKNOWN_TOPIC_OR_PARTITION;
         default:
-                return broker_error_of(err);
+                return leat_broker_error_of(err);
         }
 }
 
@@ -125,12 +125,13 @@ static void item_open(struct fetch_op *op, struct fetch_item *item, bool by_id)
         item->next = item->offset;
         if (by_id)
                 item->topic = (struct leat_view){0};
-        struct leat_log_topic *topic = broker_topic_lookup(broker, item->topic, &item->topic_id, &error);
+        struct leat_log_topic *topic = leat_broker_topic_lookup(broker, item->topic, &item->topic_id, &error);
         if (topic != NULL) {
-                item->part = item->partition < 0 ? NULL : broker_part_get(broker, topic->id, (uint32_t)item->partition);
+                item->part =
+                        item->partition < 0 ? NULL : leat_broker_part_get(broker, topic->id, (uint32_t)item->partition);
                 leat_log_topic_unref(topic);
                 error = item->part == NULL ? LEAT_KAFKA_E_UNKNOWN_TOPIC_OR_PARTITION
-                                           : broker_epoch_check(broker, item->leader_epoch);
+                                           : leat_broker_epoch_check(broker, item->leader_epoch);
         }
         if (error != 0)
                 item_error(op, item, error);
@@ -213,15 +214,15 @@ static void op_answer(struct fetch_op *op)
         LEAT_KAFKA_INIT(fetch_response, &res);
         res.error_code = op->list.error;
         res.session_id = op->list.session_id;
-        broker_session_end(req->home->broker->sessions, &op->list);
+        leat_broker_session_end(req->home->broker->sessions, &op->list);
         answer_topics(op, &res);
         for (uint32_t i = 0; i < op->list.count; i++)
-                broker_part_unref(op->list.items[i].part);
+                leat_broker_part_unref(op->list.items[i].part);
         if (req->conn == NULL) {
                 for (uint32_t i = 0; i < op->list.count; i++)
                         leat_chain_done(&op->list.items[i].records);
         }
-        broker_respond(req, &res);
+        leat_broker_respond(req, &res);
 }
 
 /* ---- waiting --------------------------------------------------------------------------------------------- */
@@ -284,7 +285,7 @@ static void op_park(struct fetch_op *op, int64_t wait_us)
         leat_timer_start(op->timer, wait_us, 0);
 }
 
-void broker_fetch_wake(struct broker_loop *loop, struct broker_part *part)
+void leat_broker_fetch_wake(struct broker_loop *loop, struct broker_part *part)
 {
         /* Answering one takes all its watches away, so begin anew after each; the others of this partition are marked
          * by having read on. */
@@ -304,7 +305,7 @@ void broker_fetch_wake(struct broker_loop *loop, struct broker_part *part)
                 }
                 watch = next;
         }
-        broker_part_unref(part);
+        leat_broker_part_unref(part);
 }
 
 /* ---- the request ------------------------------------------------------------------------------------------- */
@@ -321,7 +322,7 @@ static size_t answer_limit(const struct broker_request *req, int32_t max_bytes)
         return limit;
 }
 
-void broker_fetch(struct broker_request *req)
+void leat_broker_fetch(struct broker_request *req)
 {
         const struct leat_kafka_fetch_request *msg = req->message;
         struct leat_broker *broker = req->home->broker;
@@ -330,8 +331,8 @@ void broker_fetch(struct broker_request *req)
         op->req = req;
         op->max_bytes = answer_limit(req, msg->max_bytes);
         op->min_bytes = LEAT_MIN((size_t)LEAT_MAX(msg->min_bytes, 0), op->max_bytes);
-        broker_session_begin(broker->sessions, msg, req->header.api_version, leat_loop_now_us(req->home->loop),
-                             req->arena, &op->list);
+        leat_broker_session_begin(broker->sessions, msg, req->header.api_version, leat_loop_now_us(req->home->loop),
+                                  req->arena, &op->list);
         for (uint32_t i = 0; i < op->list.count; i++)
                 item_open(op, &op->list.items[i], req->header.api_version >= 13);
         op_read_all(op);

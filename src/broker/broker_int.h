@@ -4,7 +4,7 @@
  *
  * Life of a request: a connection's loop (its home) cuts a frame out of the
  * bytes, decodes it and calls the API's handler. A handler answers at once
- * (broker_respond) or later, after work on other threads:
+ * (leat_broker_respond) or later, after work on other threads:
  *
  *   Produce     each partition has an owner loop, which checks and appends its
  *               batches; the sync that follows ends on a sync thread of the log
@@ -44,8 +44,8 @@ struct broker_sessions;
 struct fetch_watch;
 
 /* ---- loops --------------------------------------------------------------------- */
-struct broker_post {
-        struct broker_post *next;
+struct leat_broker_post {
+        struct leat_broker_post *next;
         struct broker_loop *to;
         void (*fn)(void *arg);
         void *arg;
@@ -59,9 +59,9 @@ struct broker_loop {
         struct leat_buf scratch;   /* decompressed records of the batch in hand */
         struct broker_conn *conns; /* all of this loop */
         int conn_count;
-        size_t queued_bytes;       /* answers that slow peers have not taken, about */
-        struct broker_post *posts; /* that found a full queue, oldest first */
-        struct broker_post **posts_end;
+        size_t queued_bytes;            /* answers that slow peers have not taken, about */
+        struct leat_broker_post *posts; /* that found a full queue, oldest first */
+        struct leat_broker_post **posts_end;
         struct leat_timer *posts_timer;
         struct broker_request *spare; /* for reuse */
         int spare_count;
@@ -93,12 +93,12 @@ struct leat_broker {
 };
 
 /* Calls @fn(@arg) on @to; keeps the order of one sender's calls to one loop. Thread: any. */
-void broker_post(struct leat_broker *broker, struct broker_loop *to, void (*fn)(void *arg), void *arg);
+void leat_broker_post(struct leat_broker *broker, struct broker_loop *to, void (*fn)(void *arg), void *arg);
 /* The loop whose thread this is, or NULL. */
-struct broker_loop *broker_loop_here(struct leat_broker *broker);
+struct broker_loop *leat_broker_loop_here(struct leat_broker *broker);
 
 /* ---- connections and requests (broker_conn.c) --------------------------------------- */
-extern const struct leat_net_ops broker_conn_ops;
+extern const struct leat_net_ops leat_broker_conn_ops;
 
 struct broker_conn {
         uint32_t magic;
@@ -136,48 +136,48 @@ struct broker_request {
 
 /* Encodes @message (struct leat_kafka_<api>_response) as the answer and ends the request, which is freed before this
  * returns, or later when older ones are not answered yet. Thread: home. */
-void broker_respond(struct broker_request *req, const void *message);
+void leat_broker_respond(struct broker_request *req, const void *message);
 /* As above, at another version (ApiVersions). */
-void broker_respond_version(struct broker_request *req, int16_t version, const void *message);
+void leat_broker_respond_version(struct broker_request *req, int16_t version, const void *message);
 /* Ends the request without an answer. */
-void broker_respond_nothing(struct broker_request *req);
+void leat_broker_respond_nothing(struct broker_request *req);
 /* Ends the request by closing its connection; @why is logged. */
-void broker_respond_close(struct broker_request *req, const char *why);
+void leat_broker_respond_close(struct broker_request *req, const char *why);
 /* Closes connections that are idle, answers parked fetches, and closes each other one after its last answer. */
-void broker_conns_drain(struct broker_loop *loop);
+void leat_broker_conns_drain(struct broker_loop *loop);
 /* Closes all. */
-void broker_conns_close(struct broker_loop *loop);
-/* Runs @fn(req) on the admin thread; it ends with broker_go_home. */
-void broker_go_admin(struct broker_request *req, void (*fn)(void *req));
+void leat_broker_conns_close(struct broker_loop *loop);
+/* Runs @fn(req) on the admin thread; it ends with leat_broker_go_home. */
+void leat_broker_go_admin(struct broker_request *req, void (*fn)(void *req));
 /* Runs @fn(req) on the request's home loop. */
-void broker_go_home(struct broker_request *req, void (*fn)(void *req));
-void broker_requests_free(struct broker_loop *loop);
+void leat_broker_go_home(struct broker_request *req, void (*fn)(void *req));
+void leat_broker_requests_free(struct broker_loop *loop);
 
 /* ---- APIs (broker_api.c) ---------------------------------------------------------------- */
 /* Decodes the message and calls the handler. Thread: home. */
-void broker_dispatch(struct broker_request *req);
+void leat_broker_dispatch(struct broker_request *req);
 /* One line of this list per API that is advertised. */
 #define BROKER_APIS(X) \
-        X(LEAT_KAFKA_PRODUCE, broker_produce) \
-        X(LEAT_KAFKA_FETCH, broker_fetch) \
-        X(LEAT_KAFKA_LIST_OFFSETS, broker_list_offsets) \
-        X(LEAT_KAFKA_METADATA, broker_metadata) \
-        X(LEAT_KAFKA_API_VERSIONS, broker_api_versions) \
-        X(LEAT_KAFKA_CREATE_TOPICS, broker_create_topics) \
-        X(LEAT_KAFKA_DELETE_TOPICS, broker_delete_topics) \
-        X(LEAT_KAFKA_DELETE_RECORDS, broker_delete_records) \
-        X(LEAT_KAFKA_INIT_PRODUCER_ID, broker_init_producer_id) \
-        X(LEAT_KAFKA_OFFSET_FOR_LEADER_EPOCH, broker_offset_for_leader_epoch) \
-        X(LEAT_KAFKA_DESCRIBE_CONFIGS, broker_describe_configs) \
-        X(LEAT_KAFKA_CREATE_PARTITIONS, broker_create_partitions) \
-        X(LEAT_KAFKA_INCREMENTAL_ALTER_CONFIGS, broker_alter_configs) \
-        X(LEAT_KAFKA_DESCRIBE_CLUSTER, broker_describe_cluster) \
-        X(LEAT_KAFKA_DESCRIBE_TOPIC_PARTITIONS, broker_describe_topic_partitions)
+        X(LEAT_KAFKA_PRODUCE, leat_broker_produce) \
+        X(LEAT_KAFKA_FETCH, leat_broker_fetch) \
+        X(LEAT_KAFKA_LIST_OFFSETS, leat_broker_list_offsets) \
+        X(LEAT_KAFKA_METADATA, leat_broker_metadata) \
+        X(LEAT_KAFKA_API_VERSIONS, leat_broker_api_versions) \
+        X(LEAT_KAFKA_CREATE_TOPICS, leat_broker_create_topics) \
+        X(LEAT_KAFKA_DELETE_TOPICS, leat_broker_delete_topics) \
+        X(LEAT_KAFKA_DELETE_RECORDS, leat_broker_delete_records) \
+        X(LEAT_KAFKA_INIT_PRODUCER_ID, leat_broker_init_producer_id) \
+        X(LEAT_KAFKA_OFFSET_FOR_LEADER_EPOCH, leat_broker_offset_for_leader_epoch) \
+        X(LEAT_KAFKA_DESCRIBE_CONFIGS, leat_broker_describe_configs) \
+        X(LEAT_KAFKA_CREATE_PARTITIONS, leat_broker_create_partitions) \
+        X(LEAT_KAFKA_INCREMENTAL_ALTER_CONFIGS, leat_broker_alter_configs) \
+        X(LEAT_KAFKA_DESCRIBE_CLUSTER, leat_broker_describe_cluster) \
+        X(LEAT_KAFKA_DESCRIBE_TOPIC_PARTITIONS, leat_broker_describe_topic_partitions)
 #define X(key, handler) void handler(struct broker_request *req);
 BROKER_APIS(X)
 #undef X
 /* NULL when it is not served. */
-const struct leat_kafka_api *broker_api_served(int16_t key);
+const struct leat_kafka_api *leat_broker_api_served(int16_t key);
 
 /* ---- partitions (broker_parts.c) ------------------------------------------------------------ */
 /* What the broker adds to a partition of the log. Reference-counted: one for being in the table, one for each user. */
@@ -193,12 +193,13 @@ struct broker_part {
                 *topic_bytes;
 };
 /* The partition, one reference; NULL when there is none. */
-struct broker_part *broker_part_get(struct leat_broker *broker, const uint8_t id[LEAT_LOG_ID_BYTES], uint32_t index);
-struct broker_part *broker_part_ref(struct broker_part *part);
-void broker_part_unref(struct broker_part *part);
+struct broker_part *leat_broker_part_get(struct leat_broker *broker, const uint8_t id[LEAT_LOG_ID_BYTES],
+                                         uint32_t index);
+struct broker_part *leat_broker_part_ref(struct broker_part *part);
+void leat_broker_part_unref(struct broker_part *part);
 /* Listener of the log: something moved in @log_part. Thread: any. */
-void broker_part_moved(void *broker, struct leat_log_partition *log_part);
-void broker_parts_free(struct leat_broker *broker);
+void leat_broker_part_moved(void *broker, struct leat_log_partition *log_part);
+void leat_broker_parts_free(struct leat_broker *broker);
 
 /* ---- fetch sessions (broker_session.c) ---------------------------------------------------------- */
 struct fetch_item {
@@ -224,32 +225,32 @@ struct fetch_list {
         int16_t error;      /* top level; nothing else counts then */
         bool incremental;   /* leave out partitions without news */
 };
-struct broker_sessions *broker_sessions_new(uint32_t limit);
-void broker_sessions_free(struct broker_sessions *sessions);
+struct broker_sessions *leat_broker_sessions_new(uint32_t limit);
+void leat_broker_sessions_free(struct broker_sessions *sessions);
 /* What a request asks for, sessions applied. */
-void broker_session_begin(struct broker_sessions *sessions, const struct leat_kafka_fetch_request *msg, int16_t version,
-                          int64_t now_us, struct leat_arena *arena, struct fetch_list *ret_list);
+void leat_broker_session_begin(struct broker_sessions *sessions, const struct leat_kafka_fetch_request *msg,
+                               int16_t version, int64_t now_us, struct leat_arena *arena, struct fetch_list *ret_list);
 /* Marks items that have news for the session (watermarks), and notes what is sent. */
-void broker_session_end(struct broker_sessions *sessions, struct fetch_list *list);
-uint32_t broker_sessions_count(struct broker_sessions *sessions);
+void leat_broker_session_end(struct broker_sessions *sessions, struct fetch_list *list);
+uint32_t leat_broker_sessions_count(struct broker_sessions *sessions);
 
-/* ---- fetch (broker_fetch.c) -------------------------------------------------------------------------- */
+/* ---- fetch (leat_broker_fetch.c) -------------------------------------------------------------------------- */
 struct fetch_op;
 /* @part moved: looks again at the fetches of this loop that wait for it. Takes over a reference. Thread: @loop. */
-void broker_fetch_wake(struct broker_loop *loop, struct broker_part *part);
+void leat_broker_fetch_wake(struct broker_loop *loop, struct broker_part *part);
 
 /* ---- topics, settings (broker_topic.c, broker_config.c) --------------------------------------------------- */
 /* Kafka's code for an error of the log. */
-int16_t broker_error_of(const struct leat_error *err);
+int16_t leat_broker_error_of(const struct leat_error *err);
 /* @err's message (with hint) as a view in @arena, at most 32,767 bytes. */
-struct leat_view broker_error_message(struct leat_arena *arena, const struct leat_error *err);
+struct leat_view leat_broker_error_message(struct leat_arena *arena, const struct leat_error *err);
 /* A message made by printf. */
-struct leat_view broker_text(struct leat_arena *arena, const char *fmt, ...) LEAT_PRINTF(2, 3);
+struct leat_view leat_broker_text(struct leat_arena *arena, const char *fmt, ...) LEAT_PRINTF(2, 3);
 /* NULL when the name is allowed, else why not (arena). */
-const char *broker_topic_name_bad(struct leat_arena *arena, struct leat_view name);
-bool broker_topic_internal(const char *name);
+const char *leat_broker_topic_name_bad(struct leat_arena *arena, struct leat_view name);
+bool leat_broker_topic_internal(const char *name);
 /* Compares the client's leader epoch (-1: unknown) with ours. */
-int16_t broker_epoch_check(struct leat_broker *broker, int32_t epoch);
+int16_t leat_broker_epoch_check(struct leat_broker *broker, int32_t epoch);
 static inline struct leat_topic_id broker_topic_id(const struct leat_log_topic *topic)
 {
         struct leat_topic_id id;
@@ -262,8 +263,8 @@ static inline bool broker_topic_id_none(const struct leat_topic_id *id)
         return memcmp(id, &none, sizeof(none)) == 0;
 }
 /* The topic by name when it has one, else by id; *ret_error says what is wrong when NULL. */
-struct leat_log_topic *broker_topic_lookup(struct leat_broker *broker, struct leat_view name,
-                                           const struct leat_topic_id *id, int16_t *ret_error);
+struct leat_log_topic *leat_broker_topic_lookup(struct leat_broker *broker, struct leat_view name,
+                                                const struct leat_topic_id *id, int16_t *ret_error);
 
 struct broker_topic_config {
         int64_t max_message_bytes;
@@ -271,12 +272,13 @@ struct broker_topic_config {
         bool append_time;
         bool keyed;
 };
-void broker_topic_config_read(const struct leat_log_topic *topic, struct broker_topic_config *ret_config);
+void leat_broker_topic_config_read(const struct leat_log_topic *topic, struct broker_topic_config *ret_config);
 /* Checks one setting; NULL value = back to the default. Kafka's code, and the message in *ret_message. */
-int16_t broker_config_check(struct leat_arena *arena, struct leat_view name, struct leat_view value,
-                            struct leat_view *ret_message);
+int16_t leat_broker_config_check(struct leat_arena *arena, struct leat_view name, struct leat_view value,
+                                 struct leat_view *ret_message);
 /* The settings of a topic as CreateTopics answers them. */
-struct leat_kafka_created_topic_config *broker_config_created(struct leat_arena *arena,
-                                                              const struct leat_log_topic *topic, int32_t *ret_count);
+struct leat_kafka_created_topic_config *leat_broker_config_created(struct leat_arena *arena,
+                                                                   const struct leat_log_topic *topic,
+                                                                   int32_t *ret_count);
 
 #endif

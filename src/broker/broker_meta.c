@@ -44,7 +44,7 @@ static void topic_fill(struct broker_request *req, const struct leat_log_topic *
         int32_t epoch = leat_log_epoch(req->home->broker->log), *nodes = one_node(req->arena);
         out->name = leat_view_str(leat_arena_strdup(req->arena, topic->name));
         out->topic_id = broker_topic_id(topic);
-        out->is_internal = broker_topic_internal(topic->name);
+        out->is_internal = leat_broker_topic_internal(topic->name);
         out->partitions = LEAT_KAFKA_NEW(req->arena, metadata_partition, topic->partitions);
         out->partitions_count = (int32_t)topic->partitions;
         for (uint32_t i = 0; i < topic->partitions; i++) {
@@ -76,13 +76,13 @@ static void named_topic_fill(struct broker_request *req, const struct leat_kafka
                              struct leat_kafka_metadata_topic *out)
 {
         int16_t error = 0;
-        struct leat_log_topic *topic = broker_topic_lookup(req->home->broker, in->name, &in->topic_id, &error);
+        struct leat_log_topic *topic = leat_broker_topic_lookup(req->home->broker, in->name, &in->topic_id, &error);
         if (topic != NULL) {
                 topic_fill(req, topic, out);
                 leat_log_topic_unref(topic);
                 return;
         }
-        if (in->name.data != NULL && broker_topic_name_bad(req->arena, in->name) != NULL)
+        if (in->name.data != NULL && leat_broker_topic_name_bad(req->arena, in->name) != NULL)
                 error = LEAT_KAFKA_E_INVALID_TOPIC_EXCEPTION;
         out->error_code = error;
         out->name = in->name;
@@ -123,7 +123,7 @@ static void metadata_answer(void *arg)
                 for (int32_t i = 0; i < msg->topics_count; i++)
                         named_topic_fill(req, &msg->topics[i], &res.topics[i]);
         }
-        broker_respond(req, &res);
+        leat_broker_respond(req, &res);
 }
 
 /* True when the topic is not there and may be made by being asked for. */
@@ -132,10 +132,10 @@ static bool may_create(const struct broker_request *req, const struct leat_kafka
         const struct leat_kafka_metadata_request *msg = req->message;
         int16_t error;
         if (!leat_param(LEAT_P_BROKER_AUTO_CREATE) || !msg->allow_auto_topic_creation || in->name.data == NULL ||
-            broker_topic_name_bad(req->arena, in->name) != NULL ||
+            leat_broker_topic_name_bad(req->arena, in->name) != NULL ||
             (in->name.len >= 2 && memcmp(in->name.data, "__", 2) == 0))
                 return false;
-        struct leat_log_topic *topic = broker_topic_lookup(req->home->broker, in->name, &in->topic_id, &error);
+        struct leat_log_topic *topic = leat_broker_topic_lookup(req->home->broker, in->name, &in->topic_id, &error);
         leat_log_topic_unref(topic);
         return topic == NULL;
 }
@@ -162,16 +162,16 @@ static void metadata_create(void *arg)
                 if (rc == 0)
                         leat_log_topic_unref(topic);
         }
-        broker_go_home(req, metadata_answer);
+        leat_broker_go_home(req, metadata_answer);
 }
 
-void broker_metadata(struct broker_request *req)
+void leat_broker_metadata(struct broker_request *req)
 {
         const struct leat_kafka_metadata_request *msg = req->message;
         if (!wants_all(req)) {
                 for (int32_t i = 0; i < msg->topics_count; i++) {
                         if (may_create(req, &msg->topics[i])) {
-                                broker_go_admin(req, metadata_create);
+                                leat_broker_go_admin(req, metadata_create);
                                 return;
                         }
                 }
@@ -181,7 +181,7 @@ void broker_metadata(struct broker_request *req)
 
 /* ---- DescribeCluster ----------------------------------------------------------------------------------- */
 
-void broker_describe_cluster(struct broker_request *req)
+void leat_broker_describe_cluster(struct broker_request *req)
 {
         const struct leat_kafka_describe_cluster_request *msg = req->message;
         struct leat_kafka_describe_cluster_response res;
@@ -191,10 +191,10 @@ void broker_describe_cluster(struct broker_request *req)
         if (msg->endpoint_type != 1) {
                 res.error_code = msg->endpoint_type == 2 ? LEAT_KAFKA_E_MISMATCHED_ENDPOINT_TYPE
                                                          : LEAT_KAFKA_E_UNSUPPORTED_ENDPOINT_TYPE;
-                res.error_message =
-                        broker_text(req->arena, "This is a broker, not an endpoint of type %d.", msg->endpoint_type);
+                res.error_message = leat_broker_text(req->arena, "This is a broker, not an endpoint of type %d.",
+                                                     msg->endpoint_type);
                 res.cluster_id = leat_view_of("", 0);
-                broker_respond(req, &res);
+                leat_broker_respond(req, &res);
                 return;
         }
         node.broker_id = BROKER_NODE_ID;
@@ -205,7 +205,7 @@ void broker_describe_cluster(struct broker_request *req)
         res.brokers_count = 1;
         if (msg->include_cluster_authorized_operations)
                 res.cluster_authorized_operations = CLUSTER_OPERATIONS;
-        broker_respond(req, &res);
+        leat_broker_respond(req, &res);
 }
 
 /* ---- DescribeTopicPartitions ------------------------------------------------------------------------------ */
@@ -218,7 +218,7 @@ static void described_fill(struct broker_request *req, const struct leat_log_top
         int32_t *nodes = one_node(req->arena), epoch = leat_log_epoch(req->home->broker->log);
         out->name = leat_view_str(leat_arena_strdup(req->arena, topic->name));
         out->topic_id = broker_topic_id(topic);
-        out->is_internal = broker_topic_internal(topic->name);
+        out->is_internal = leat_broker_topic_internal(topic->name);
         out->topic_authorized_operations = TOPIC_OPERATIONS;
         out->partitions = LEAT_KAFKA_NEW(req->arena, described_partition, count);
         out->partitions_count = (int32_t)count;
@@ -283,7 +283,7 @@ static void describe_all_names(struct broker_request *req, struct leat_kafka_des
         free(topics);
 }
 
-void broker_describe_topic_partitions(struct broker_request *req)
+void leat_broker_describe_topic_partitions(struct broker_request *req)
 {
         struct leat_kafka_describe_topic_partitions_request *msg = req->message;
         struct describe d = {.req = req};
@@ -304,17 +304,17 @@ void broker_describe_topic_partitions(struct broker_request *req)
                         if (cmp == 0)
                                 first = (uint32_t)LEAT_MAX(msg->cursor->partition_index, 0);
                 }
-                struct leat_log_topic *topic = broker_topic_lookup(req->home->broker, name, NULL, &error);
+                struct leat_log_topic *topic = leat_broker_topic_lookup(req->home->broker, name, NULL, &error);
                 if (topic != NULL) {
                         describe_add(&d, topic, first);
                         leat_log_topic_unref(topic);
                 } else {
                         struct leat_kafka_described_topic *out = &d.res.topics[d.res.topics_count++];
-                        out->error_code = broker_topic_name_bad(req->arena, name) != NULL
+                        out->error_code = leat_broker_topic_name_bad(req->arena, name) != NULL
                                                   ? LEAT_KAFKA_E_INVALID_TOPIC_EXCEPTION
                                                   : error;
                         out->name = name;
                 }
         }
-        broker_respond(req, &d.res);
+        leat_broker_respond(req, &d.res);
 }

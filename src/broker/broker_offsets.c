@@ -133,22 +133,22 @@ static void partition_list(struct broker_request *req, const struct leat_log_top
         if (topic == NULL)
                 return;
         struct broker_part *part =
-                in->partition_index < 0 ? NULL : broker_part_get(broker, topic->id, (uint32_t)in->partition_index);
+                in->partition_index < 0 ? NULL : leat_broker_part_get(broker, topic->id, (uint32_t)in->partition_index);
         if (part == NULL) {
                 out->error_code = LEAT_KAFKA_E_UNKNOWN_TOPIC_OR_PARTITION;
                 return;
         }
-        out->error_code = broker_epoch_check(broker, in->current_leader_epoch);
+        out->error_code = leat_broker_epoch_check(broker, in->current_leader_epoch);
         if (out->error_code == 0 && req->header.api_version < timestamp_version(in->timestamp))
                 out->error_code = LEAT_KAFKA_E_UNSUPPORTED_VERSION;
         if (out->error_code == 0 && offset_find(req, part, in->timestamp, out, &err) != 0) {
                 leat_diag_error("broker", "offsets not listed", &err);
-                out->error_code = broker_error_of(&err);
+                out->error_code = leat_broker_error_of(&err);
         }
-        broker_part_unref(part);
+        leat_broker_part_unref(part);
 }
 
-void broker_list_offsets(struct broker_request *req)
+void leat_broker_list_offsets(struct broker_request *req)
 {
         const struct leat_kafka_list_offsets_request *msg = req->message;
         struct leat_kafka_list_offsets_response res;
@@ -159,7 +159,7 @@ void broker_list_offsets(struct broker_request *req)
                 const struct leat_kafka_list_offsets_topic *in = &msg->topics[i];
                 struct leat_kafka_listed_offsets_topic *out = &res.topics[i];
                 int16_t error = 0;
-                struct leat_log_topic *topic = broker_topic_lookup(req->home->broker, in->name, NULL, &error);
+                struct leat_log_topic *topic = leat_broker_topic_lookup(req->home->broker, in->name, NULL, &error);
                 out->name = in->name;
                 out->partitions = LEAT_KAFKA_NEW(req->arena, listed_offsets_partition, (size_t)in->partitions_count);
                 out->partitions_count = in->partitions_count;
@@ -167,7 +167,7 @@ void broker_list_offsets(struct broker_request *req)
                         partition_list(req, topic, error, &in->partitions[j], &out->partitions[j]);
                 leat_log_topic_unref(topic);
         }
-        broker_respond(req, &res);
+        leat_broker_respond(req, &res);
 }
 
 /* ---- OffsetForLeaderEpoch ------------------------------------------------------------------------------------ */
@@ -181,18 +181,18 @@ static void epoch_end(struct broker_request *req, const struct leat_log_topic *t
         if (topic == NULL)
                 return;
         struct broker_part *part =
-                in->partition < 0 ? NULL : broker_part_get(broker, topic->id, (uint32_t)in->partition);
+                in->partition < 0 ? NULL : leat_broker_part_get(broker, topic->id, (uint32_t)in->partition);
         if (part == NULL) {
                 out->error_code = LEAT_KAFKA_E_UNKNOWN_TOPIC_OR_PARTITION;
                 return;
         }
-        out->error_code = broker_epoch_check(broker, in->current_leader_epoch);
+        out->error_code = leat_broker_epoch_check(broker, in->current_leader_epoch);
         if (out->error_code == 0)
                 leat_log_epoch_end(part->log_part, in->leader_epoch, &out->leader_epoch, &out->end_offset);
-        broker_part_unref(part);
+        leat_broker_part_unref(part);
 }
 
-void broker_offset_for_leader_epoch(struct broker_request *req)
+void leat_broker_offset_for_leader_epoch(struct broker_request *req)
 {
         const struct leat_kafka_offset_for_leader_epoch_request *msg = req->message;
         struct leat_kafka_offset_for_leader_epoch_response res;
@@ -203,7 +203,7 @@ void broker_offset_for_leader_epoch(struct broker_request *req)
                 const struct leat_kafka_leader_epoch_topic *in = &msg->topics[i];
                 struct leat_kafka_epoch_end_topic *out = &res.topics[i];
                 int16_t error = 0;
-                struct leat_log_topic *topic = broker_topic_lookup(req->home->broker, in->topic, NULL, &error);
+                struct leat_log_topic *topic = leat_broker_topic_lookup(req->home->broker, in->topic, NULL, &error);
                 out->topic = in->topic;
                 out->partitions = LEAT_KAFKA_NEW(req->arena, epoch_end_partition, (size_t)in->partitions_count);
                 out->partitions_count = in->partitions_count;
@@ -211,7 +211,7 @@ void broker_offset_for_leader_epoch(struct broker_request *req)
                         epoch_end(req, topic, error, &in->partitions[j], &out->partitions[j]);
                 leat_log_topic_unref(topic);
         }
-        broker_respond(req, &res);
+        leat_broker_respond(req, &res);
 }
 
 /* ---- DeleteRecords --------------------------------------------------------------------------------------------- */
@@ -225,9 +225,9 @@ static void partition_trim(struct broker_request *req, const struct leat_log_top
         out->error_code = topic_error;
         if (topic == NULL)
                 return;
-        struct broker_part *part =
-                in->partition_index < 0 ? NULL
-                                        : broker_part_get(req->home->broker, topic->id, (uint32_t)in->partition_index);
+        struct broker_part *part = in->partition_index < 0 ? NULL
+                                                           : leat_broker_part_get(req->home->broker, topic->id,
+                                                                                  (uint32_t)in->partition_index);
         if (part == NULL) {
                 out->error_code = LEAT_KAFKA_E_UNKNOWN_TOPIC_OR_PARTITION;
                 return;
@@ -236,15 +236,15 @@ static void partition_trim(struct broker_request *req, const struct leat_log_top
                 out->error_code = LEAT_KAFKA_E_OFFSET_OUT_OF_RANGE;
         } else if (leat_log_delete_records(part->log_part, in->offset, &out->low_watermark, &err) != 0) {
                 out->low_watermark = -1;
-                out->error_code = broker_error_of(&err);
+                out->error_code = leat_broker_error_of(&err);
         }
-        broker_part_unref(part);
+        leat_broker_part_unref(part);
 }
 
 static void delete_records_answer(void *arg)
 {
         struct broker_request *req = arg;
-        broker_respond(req, req->op);
+        leat_broker_respond(req, req->op);
 }
 
 /* Thread: admin. */
@@ -259,7 +259,7 @@ static void delete_records_run(void *arg)
                 const struct leat_kafka_delete_records_topic *in = &msg->topics[i];
                 struct leat_kafka_deleted_records_topic *out = &res->topics[i];
                 int16_t error = 0;
-                struct leat_log_topic *topic = broker_topic_lookup(req->home->broker, in->name, NULL, &error);
+                struct leat_log_topic *topic = leat_broker_topic_lookup(req->home->broker, in->name, NULL, &error);
                 out->name = in->name;
                 out->partitions = LEAT_KAFKA_NEW(req->arena, deleted_records_partition, (size_t)in->partitions_count);
                 out->partitions_count = in->partitions_count;
@@ -267,11 +267,11 @@ static void delete_records_run(void *arg)
                         partition_trim(req, topic, error, &in->partitions[j], &out->partitions[j]);
                 leat_log_topic_unref(topic);
         }
-        broker_go_home(req, delete_records_answer);
+        leat_broker_go_home(req, delete_records_answer);
 }
 
-void broker_delete_records(struct broker_request *req)
+void leat_broker_delete_records(struct broker_request *req)
 {
         req->op = LEAT_KAFKA_NEW(req->arena, delete_records_response, 1);
-        broker_go_admin(req, delete_records_run);
+        leat_broker_go_admin(req, delete_records_run);
 }

@@ -34,7 +34,8 @@ static struct broker_part *part_new(struct leat_broker *broker, struct leat_log_
         return part;
 }
 
-struct broker_part *broker_part_get(struct leat_broker *broker, const uint8_t id[LEAT_LOG_ID_BYTES], uint32_t index)
+struct broker_part *leat_broker_part_get(struct leat_broker *broker, const uint8_t id[LEAT_LOG_ID_BYTES],
+                                         uint32_t index)
 {
         struct leat_log_partition *log_part = leat_log_partition_find(broker->log, id, index);
         if (log_part == NULL)
@@ -56,13 +57,13 @@ struct broker_part *broker_part_get(struct leat_broker *broker, const uint8_t id
         return part;
 }
 
-struct broker_part *broker_part_ref(struct broker_part *part)
+struct broker_part *leat_broker_part_ref(struct broker_part *part)
 {
         atomic_fetch_add(&part->refs, 1);
         return part;
 }
 
-void broker_part_unref(struct broker_part *part)
+void leat_broker_part_unref(struct broker_part *part)
 {
         if (part == NULL || atomic_fetch_sub(&part->refs, 1) > 1)
                 return;
@@ -92,16 +93,16 @@ static void wake_run(void *arg)
 {
         struct wake wake = *(struct wake *)arg;
         free(arg);
-        broker_fetch_wake(wake.loop, wake.part);
+        leat_broker_fetch_wake(wake.loop, wake.part);
 }
 
-void broker_part_moved(void *arg, struct leat_log_partition *log_part)
+void leat_broker_part_moved(void *arg, struct leat_log_partition *log_part)
 {
         struct leat_broker *broker = arg;
         pthread_mutex_lock(&broker->parts_lock);
         struct broker_part *part = leat_log_partition_user(log_part);
         if (part != NULL)
-                broker_part_ref(part);
+                leat_broker_part_ref(part);
         pthread_mutex_unlock(&broker->parts_lock);
         if (part == NULL)
                 return;
@@ -110,8 +111,8 @@ void broker_part_moved(void *arg, struct leat_log_partition *log_part)
                 if ((waiting & 1u << i) == 0)
                         continue;
                 struct wake *wake = leat_malloc(sizeof(*wake));
-                *wake = (struct wake){.loop = &broker->loops[i], .part = broker_part_ref(part)};
-                broker_post(broker, wake->loop, wake_run, wake);
+                *wake = (struct wake){.loop = &broker->loops[i], .part = leat_broker_part_ref(part)};
+                leat_broker_post(broker, wake->loop, wake_run, wake);
         }
         struct leat_log_state state;
         leat_log_partition_state(log_part, &state);
@@ -122,16 +123,16 @@ void broker_part_moved(void *arg, struct leat_log_partition *log_part)
                         part_forget(part);
                 pthread_mutex_unlock(&broker->parts_lock);
                 if (known)
-                        broker_part_unref(part);
+                        leat_broker_part_unref(part);
         }
-        broker_part_unref(part);
+        leat_broker_part_unref(part);
 }
 
-void broker_parts_free(struct leat_broker *broker)
+void leat_broker_parts_free(struct leat_broker *broker)
 {
         while (broker->parts != NULL) {
                 struct broker_part *part = broker->parts;
                 part_forget(part);
-                broker_part_unref(part);
+                leat_broker_part_unref(part);
         }
 }

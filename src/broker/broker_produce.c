@@ -66,21 +66,21 @@ static void produce_finish(void *arg)
                 struct produce_item *item = &op->items[i];
                 if (item->error.code != 0) {
                         int16_t code = item->answer->error_code; /* of a check, else that of the log */
-                        if (code == 0 && broker_error_of(&item->error) == LEAT_KAFKA_E_KAFKA_STORAGE_ERROR)
+                        if (code == 0 && leat_broker_error_of(&item->error) == LEAT_KAFKA_E_KAFKA_STORAGE_ERROR)
                                 leat_diag_error("broker", "batch not written", &item->error);
-                        item_fail(item, code != 0 ? code : broker_error_of(&item->error), NULL);
-                        item->answer->error_message = broker_error_message(req->arena, &item->error);
+                        item_fail(item, code != 0 ? code : leat_broker_error_of(&item->error), NULL);
+                        item->answer->error_message = leat_broker_error_message(req->arena, &item->error);
                 }
                 if (item->answer->error_code != 0)
                         op->failed = true;
-                broker_part_unref(item->part);
+                leat_broker_part_unref(item->part);
         }
         if (msg->acks != 0)
-                broker_respond(req, &op->res);
+                leat_broker_respond(req, &op->res);
         else if (op->failed)
-                broker_respond_close(req, "a batch sent with acks=0 was refused");
+                leat_broker_respond_close(req, "a batch sent with acks=0 was refused");
         else
-                broker_respond_nothing(req);
+                leat_broker_respond_nothing(req);
 }
 
 /* One result less to wait for. Thread: any. */
@@ -91,7 +91,7 @@ static void item_ended(struct produce_op *op)
         if (leat_loop_here(op->req->home->loop))
                 produce_finish(op->req);
         else
-                broker_go_home(op->req, produce_finish);
+                leat_broker_go_home(op->req, produce_finish);
 }
 
 static void sync_done(struct leat_log_waiter *waiter, const struct leat_error *err)
@@ -307,7 +307,7 @@ static void item_prepare(struct produce_op *op, struct produce_item *item, const
         }
         item->topic = leat_arena_strdup(op->req->arena, topic->name);
         item->config = *config;
-        item->part = in->index < 0 ? NULL : broker_part_get(broker, topic->id, (uint32_t)in->index);
+        item->part = in->index < 0 ? NULL : leat_broker_part_get(broker, topic->id, (uint32_t)in->index);
         if (item->part == NULL) {
                 item_fail(item, LEAT_KAFKA_E_UNKNOWN_TOPIC_OR_PARTITION,
                           leat_kafka_error_text(LEAT_KAFKA_E_UNKNOWN_TOPIC_OR_PARTITION));
@@ -325,9 +325,9 @@ static void topic_prepare(struct produce_op *op, const struct leat_kafka_produce
         struct broker_request *req = op->req;
         struct broker_topic_config config = {0};
         int16_t error = 0;
-        struct leat_log_topic *topic = broker_topic_lookup(req->home->broker, in->name, &in->topic_id, &error);
+        struct leat_log_topic *topic = leat_broker_topic_lookup(req->home->broker, in->name, &in->topic_id, &error);
         if (topic != NULL)
-                broker_topic_config_read(topic, &config);
+                leat_broker_topic_config_read(topic, &config);
         out->name = in->name;
         out->topic_id = in->topic_id;
         out->partition_responses = LEAT_KAFKA_NEW(req->arena, produced_partition, (size_t)in->partition_data_count);
@@ -339,7 +339,7 @@ static void topic_prepare(struct produce_op *op, const struct leat_kafka_produce
         leat_log_topic_unref(topic);
 }
 
-void broker_produce(struct broker_request *req)
+void leat_broker_produce(struct broker_request *req)
 {
         const struct leat_kafka_produce_request *msg = req->message;
         struct produce_op *op = leat_arena_zalloc(req->arena, sizeof(*op));
@@ -367,7 +367,7 @@ void broker_produce(struct broker_request *req)
         struct leat_broker *broker = req->home->broker;
         for (int i = 0; i < broker->loop_count; i++) {
                 if (op->groups[i].first != NULL && &broker->loops[i] != req->home)
-                        broker_post(broker, &broker->loops[i], group_run, &op->groups[i]);
+                        leat_broker_post(broker, &broker->loops[i], group_run, &op->groups[i]);
         }
         if (op->groups[req->home->index].first != NULL)
                 group_run(&op->groups[req->home->index]);

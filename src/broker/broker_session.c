@@ -56,7 +56,7 @@ struct broker_sessions {
         uint64_t seed;
 };
 
-struct broker_sessions *broker_sessions_new(uint32_t limit)
+struct broker_sessions *leat_broker_sessions_new(uint32_t limit)
 {
         struct broker_sessions *sessions = leat_calloc(1, sizeof(*sessions));
         pthread_mutex_init(&sessions->lock, NULL);
@@ -75,7 +75,7 @@ static void session_free(struct session *session)
         free(session);
 }
 
-void broker_sessions_free(struct broker_sessions *sessions)
+void leat_broker_sessions_free(struct broker_sessions *sessions)
 {
         if (sessions == NULL)
                 return;
@@ -86,7 +86,7 @@ void broker_sessions_free(struct broker_sessions *sessions)
         free(sessions);
 }
 
-uint32_t broker_sessions_count(struct broker_sessions *sessions)
+uint32_t leat_broker_sessions_count(struct broker_sessions *sessions)
 {
         pthread_mutex_lock(&sessions->lock);
         uint32_t count = sessions->count;
@@ -343,8 +343,8 @@ static void begin_incremental(struct broker_sessions *sessions, const struct lea
         }
 }
 
-void broker_session_begin(struct broker_sessions *sessions, const struct leat_kafka_fetch_request *msg, int16_t version,
-                          int64_t now_us, struct leat_arena *arena, struct fetch_list *ret_list)
+void leat_broker_session_begin(struct broker_sessions *sessions, const struct leat_kafka_fetch_request *msg,
+                               int16_t version, int64_t now_us, struct leat_arena *arena, struct fetch_list *ret_list)
 {
         bool by_id = version >= 13;
         *ret_list = (struct fetch_list){0};
@@ -372,7 +372,7 @@ void broker_session_begin(struct broker_sessions *sessions, const struct leat_ka
         pthread_mutex_unlock(&sessions->lock);
 }
 
-void broker_session_end(struct broker_sessions *sessions, struct fetch_list *list)
+void leat_broker_session_end(struct broker_sessions *sessions, struct fetch_list *list)
 {
         if (list->session_id == 0)
                 return;

@@ -42,36 +42,38 @@ static int16_t shape_check(struct leat_arena *arena, const struct leat_kafka_cre
         if (in->assignments_count > 0) {
                 if (in->num_partitions != -1 || in->replication_factor != -1)
                         return refuse(out, LEAT_KAFKA_E_INVALID_REQUEST,
-                                      broker_text(arena, "A manual partition assignment was specified, but "
-                                                         "numPartitions or replicationFactor was "
-                                                         "not set to -1."));
+                                      leat_broker_text(arena, "A manual partition assignment was specified, but "
+                                                              "numPartitions or replicationFactor was "
+                                                              "not set to -1."));
                 *ret_partitions = in->assignments_count > LEAT_LOG_PARTITIONS_MAX ? 0 : assigned_partitions(in);
                 if (*ret_partitions == 0)
-                        return refuse(out, LEAT_KAFKA_E_INVALID_REPLICA_ASSIGNMENT,
-                                      broker_text(arena,
-                                                  "Partitions must be numbered from 0 without gaps, each on node %d, "
-                                                  "the only one.",
-                                                  BROKER_NODE_ID));
+                        return refuse(
+                                out, LEAT_KAFKA_E_INVALID_REPLICA_ASSIGNMENT,
+                                leat_broker_text(arena,
+                                                 "Partitions must be numbered from 0 without gaps, each on node %d, "
+                                                 "the only one.",
+                                                 BROKER_NODE_ID));
                 return 0;
         }
         if (in->replication_factor != -1 && in->replication_factor != 1)
                 return refuse(
                         out, LEAT_KAFKA_E_INVALID_REPLICATION_FACTOR,
                         in->replication_factor < 1
-                                ? broker_text(
+                                ? leat_broker_text(
                                           arena,
                                           "Replication factor must be larger than 0, or -1 to use the default value.")
-                                : broker_text(
+                                : leat_broker_text(
                                           arena,
                                           "Unable to replicate the partition %d time(s): The target replication factor "
                                           "of %d cannot be reached because only 1 broker(s) are registered.",
                                           in->replication_factor, in->replication_factor));
         if (in->num_partitions != -1 && in->num_partitions < 1)
-                return refuse(out, LEAT_KAFKA_E_INVALID_PARTITIONS,
-                              broker_text(arena, "Number of partitions was set to an invalid non-positive value."));
+                return refuse(
+                        out, LEAT_KAFKA_E_INVALID_PARTITIONS,
+                        leat_broker_text(arena, "Number of partitions was set to an invalid non-positive value."));
         if (in->num_partitions > LEAT_LOG_PARTITIONS_MAX)
                 return refuse(out, LEAT_KAFKA_E_INVALID_PARTITIONS,
-                              broker_text(arena, "A topic has at most %d partitions.", LEAT_LOG_PARTITIONS_MAX));
+                              leat_broker_text(arena, "A topic has at most %d partitions.", LEAT_LOG_PARTITIONS_MAX));
         *ret_partitions = in->num_partitions == -1 ? (uint32_t)leat_param(LEAT_P_BROKER_DEFAULT_PARTITIONS)
                                                    : (uint32_t)in->num_partitions;
         return 0;
@@ -93,8 +95,8 @@ static int16_t topic_check(struct broker_request *req, int32_t index, struct lea
         const struct leat_kafka_create_topics_request *msg = req->message;
         const struct leat_kafka_create_topic *in = &msg->topics[index];
         if (named_twice(msg, index))
-                return refuse(out, LEAT_KAFKA_E_INVALID_REQUEST, broker_text(req->arena, "Duplicate topic name."));
-        const char *bad = broker_topic_name_bad(req->arena, in->name);
+                return refuse(out, LEAT_KAFKA_E_INVALID_REQUEST, leat_broker_text(req->arena, "Duplicate topic name."));
+        const char *bad = leat_broker_topic_name_bad(req->arena, in->name);
         if (bad != NULL)
                 return refuse(out, LEAT_KAFKA_E_INVALID_TOPIC_EXCEPTION, leat_view_str(bad));
         struct leat_log_topic *topic = leat_log_topic_find(req->home->broker->log, in->name);
@@ -102,13 +104,14 @@ static int16_t topic_check(struct broker_request *req, int32_t index, struct lea
                 leat_log_topic_unref(topic);
                 return refuse(
                         out, LEAT_KAFKA_E_TOPIC_ALREADY_EXISTS,
-                        broker_text(req->arena, "Topic '%.*s' already exists.", (int)in->name.len, in->name.data));
+                        leat_broker_text(req->arena, "Topic '%.*s' already exists.", (int)in->name.len, in->name.data));
         }
         if (shape_check(req->arena, in, out, ret_partitions) != 0)
                 return out->error_code;
         for (int32_t i = 0; i < in->configs_count; i++) {
                 struct leat_view message;
-                int16_t code = broker_config_check(req->arena, in->configs[i].name, in->configs[i].value, &message);
+                int16_t code =
+                        leat_broker_config_check(req->arena, in->configs[i].name, in->configs[i].value, &message);
                 if (code != 0)
                         return refuse(out, code, message);
         }
@@ -142,11 +145,11 @@ static void topic_create(struct broker_request *req, int32_t index, struct leat_
         struct leat_log_topic *topic;
         if (leat_log_topic_create(req->home->broker->log, name, partitions, configs, count, &topic, &err) != 0) {
                 out->num_partitions = out->replication_factor = -1;
-                refuse(out, broker_error_of(&err), broker_error_message(req->arena, &err));
+                refuse(out, leat_broker_error_of(&err), leat_broker_error_message(req->arena, &err));
                 return;
         }
         out->topic_id = broker_topic_id(topic);
-        out->configs = broker_config_created(req->arena, topic, &out->configs_count);
+        out->configs = leat_broker_config_created(req->arena, topic, &out->configs_count);
         leat_diag(LEAT_DIAG_INFO, "broker", "topic created", "topic=%s partitions=%u", name, partitions);
         leat_log_topic_unref(topic);
 }
@@ -154,7 +157,7 @@ static void topic_create(struct broker_request *req, int32_t index, struct leat_
 static void create_topics_answer(void *arg)
 {
         struct broker_request *req = arg;
-        broker_respond(req, req->op);
+        leat_broker_respond(req, req->op);
 }
 
 static void create_topics_run(void *arg)
@@ -166,13 +169,13 @@ static void create_topics_run(void *arg)
         res->topics_count = msg->topics_count;
         for (int32_t i = 0; i < msg->topics_count; i++)
                 topic_create(req, i, &res->topics[i]);
-        broker_go_home(req, create_topics_answer);
+        leat_broker_go_home(req, create_topics_answer);
 }
 
-void broker_create_topics(struct broker_request *req)
+void leat_broker_create_topics(struct broker_request *req)
 {
         req->op = LEAT_KAFKA_NEW(req->arena, create_topics_response, 1);
-        broker_go_admin(req, create_topics_run);
+        leat_broker_go_admin(req, create_topics_run);
 }
 
 /* ---- DeleteTopics -------------------------------------------------------------------------------------- */
@@ -190,7 +193,7 @@ static void topic_delete(struct broker_request *req, struct leat_view name, cons
                 out->error_message = leat_view_str("You may not specify both topic name and topic id.");
                 return;
         }
-        struct leat_log_topic *topic = broker_topic_lookup(broker, name, id, &out->error_code);
+        struct leat_log_topic *topic = leat_broker_topic_lookup(broker, name, id, &out->error_code);
         if (topic == NULL) {
                 out->error_message = leat_view_str(leat_kafka_error_text(out->error_code));
                 return;
@@ -198,8 +201,8 @@ static void topic_delete(struct broker_request *req, struct leat_view name, cons
         out->name = leat_view_str(leat_arena_strdup(req->arena, topic->name));
         out->topic_id = broker_topic_id(topic);
         if (leat_log_topic_delete(broker->log, topic->id, &err) != 0) {
-                out->error_code = broker_error_of(&err);
-                out->error_message = broker_error_message(req->arena, &err);
+                out->error_code = leat_broker_error_of(&err);
+                out->error_message = leat_broker_error_message(req->arena, &err);
         } else {
                 leat_diag(LEAT_DIAG_INFO, "broker", "topic deleted", "topic=%s", topic->name);
                 snprintf(labels, sizeof(labels), "topic=\"%s\"", topic->name);
@@ -215,7 +218,7 @@ static void topic_delete(struct broker_request *req, struct leat_view name, cons
 static void delete_topics_answer(void *arg)
 {
         struct broker_request *req = arg;
-        broker_respond(req, req->op);
+        leat_broker_respond(req, req->op);
 }
 
 static void delete_topics_run(void *arg)
@@ -233,13 +236,13 @@ static void delete_topics_run(void *arg)
                 else
                         topic_delete(req, msg->topic_names[i], &none, &res->responses[i]);
         }
-        broker_go_home(req, delete_topics_answer);
+        leat_broker_go_home(req, delete_topics_answer);
 }
 
-void broker_delete_topics(struct broker_request *req)
+void leat_broker_delete_topics(struct broker_request *req)
 {
         req->op = LEAT_KAFKA_NEW(req->arena, delete_topics_response, 1);
-        broker_go_admin(req, delete_topics_run);
+        leat_broker_go_admin(req, delete_topics_run);
 }
 
 /* ---- CreatePartitions ------------------------------------------------------------------------------------ */
@@ -250,16 +253,16 @@ static int16_t grow_check(struct broker_request *req, const struct leat_kafka_cr
         if (in->count <= (int32_t)now) {
                 out->error_message =
                         in->count == (int32_t)now
-                                ? broker_text(req->arena, "Topic already has %u partition(s).", now)
-                                : broker_text(req->arena,
-                                              "The topic %.*s currently has %u partition(s); %d would not be an "
-                                              "increase.",
-                                              (int)in->name.len, in->name.data, now, in->count);
+                                ? leat_broker_text(req->arena, "Topic already has %u partition(s).", now)
+                                : leat_broker_text(req->arena,
+                                                   "The topic %.*s currently has %u partition(s); %d would not be an "
+                                                   "increase.",
+                                                   (int)in->name.len, in->name.data, now, in->count);
                 return LEAT_KAFKA_E_INVALID_PARTITIONS;
         }
         if (in->count > LEAT_LOG_PARTITIONS_MAX) {
                 out->error_message =
-                        broker_text(req->arena, "A topic has at most %d partitions.", LEAT_LOG_PARTITIONS_MAX);
+                        leat_broker_text(req->arena, "A topic has at most %d partitions.", LEAT_LOG_PARTITIONS_MAX);
                 return LEAT_KAFKA_E_INVALID_PARTITIONS;
         }
         if (in->assignments_count < 0)
@@ -269,8 +272,8 @@ static int16_t grow_check(struct broker_request *req, const struct leat_kafka_cr
                 fits = in->assignments[i].broker_ids_count == 1 && in->assignments[i].broker_ids[0] == BROKER_NODE_ID;
         if (fits)
                 return 0;
-        out->error_message = broker_text(req->arena, "Each of the %d new partitions must be assigned to node %d.",
-                                         in->count - (int32_t)now, BROKER_NODE_ID);
+        out->error_message = leat_broker_text(req->arena, "Each of the %d new partitions must be assigned to node %d.",
+                                              in->count - (int32_t)now, BROKER_NODE_ID);
         return LEAT_KAFKA_E_INVALID_REPLICA_ASSIGNMENT;
 }
 
@@ -281,7 +284,7 @@ static void topic_grow(struct broker_request *req, const struct leat_kafka_creat
         const struct leat_kafka_create_partitions_request *msg = req->message;
         struct leat_error err;
         out->name = in->name;
-        struct leat_log_topic *topic = broker_topic_lookup(broker, in->name, NULL, &out->error_code);
+        struct leat_log_topic *topic = leat_broker_topic_lookup(broker, in->name, NULL, &out->error_code);
         if (topic == NULL) {
                 out->error_message = leat_view_str(leat_kafka_error_text(out->error_code));
                 return;
@@ -289,8 +292,8 @@ static void topic_grow(struct broker_request *req, const struct leat_kafka_creat
         out->error_code = grow_check(req, in, topic->partitions, out);
         if (out->error_code == 0 && !msg->validate_only &&
             leat_log_topic_grow(broker->log, topic->id, (uint32_t)in->count, &err) != 0) {
-                out->error_code = broker_error_of(&err);
-                out->error_message = broker_error_message(req->arena, &err);
+                out->error_code = leat_broker_error_of(&err);
+                out->error_message = leat_broker_error_message(req->arena, &err);
         }
         leat_log_topic_unref(topic);
 }
@@ -298,7 +301,7 @@ static void topic_grow(struct broker_request *req, const struct leat_kafka_creat
 static void create_partitions_answer(void *arg)
 {
         struct broker_request *req = arg;
-        broker_respond(req, req->op);
+        leat_broker_respond(req, req->op);
 }
 
 static void create_partitions_run(void *arg)
@@ -310,13 +313,13 @@ static void create_partitions_run(void *arg)
         res->results_count = msg->topics_count;
         for (int32_t i = 0; i < msg->topics_count; i++)
                 topic_grow(req, &msg->topics[i], &res->results[i]);
-        broker_go_home(req, create_partitions_answer);
+        leat_broker_go_home(req, create_partitions_answer);
 }
 
-void broker_create_partitions(struct broker_request *req)
+void leat_broker_create_partitions(struct broker_request *req)
 {
         req->op = LEAT_KAFKA_NEW(req->arena, create_partitions_response, 1);
-        broker_go_admin(req, create_partitions_run);
+        leat_broker_go_admin(req, create_partitions_run);
 }
 
 /* ---- InitProducerId ---------------------------------------------------------------------------------------- */
@@ -324,7 +327,7 @@ void broker_create_partitions(struct broker_request *req)
 static void init_producer_answer(void *arg)
 {
         struct broker_request *req = arg;
-        broker_respond(req, req->op);
+        leat_broker_respond(req, req->op);
 }
 
 static void init_producer_run(void *arg)
@@ -334,15 +337,15 @@ static void init_producer_run(void *arg)
         struct leat_error err;
         if (leat_log_producer_ids(req->home->broker->log, 1, &res->producer_id, &err) != 0) {
                 res->producer_id = -1;
-                res->error_code = broker_error_of(&err);
+                res->error_code = leat_broker_error_of(&err);
                 leat_diag_error("broker", "no producer id", &err);
         } else {
                 res->producer_epoch = 0;
         }
-        broker_go_home(req, init_producer_answer);
+        leat_broker_go_home(req, init_producer_answer);
 }
 
-void broker_init_producer_id(struct broker_request *req)
+void leat_broker_init_producer_id(struct broker_request *req)
 {
         const struct leat_kafka_init_producer_id_request *msg = req->message;
         struct leat_kafka_init_producer_id_response *res = LEAT_KAFKA_NEW(req->arena, init_producer_id_response, 1);
@@ -352,8 +355,8 @@ void broker_init_producer_id(struct broker_request *req)
                 leat_diag(LEAT_DIAG_WARN, "broker", "transactions are not supported", "transactional_id=%.*s",
                           (int)LEAT_MIN(msg->transactional_id.len, (size_t)100), msg->transactional_id.data);
                 res->error_code = LEAT_KAFKA_E_UNSUPPORTED_VERSION;
-                broker_respond(req, res);
+                leat_broker_respond(req, res);
                 return;
         }
-        broker_go_admin(req, init_producer_run);
+        leat_broker_go_admin(req, init_producer_run);
 }
