@@ -19,6 +19,9 @@ struct leat_query {
         struct leat_engine *engine;    /* NULL until the first SELECT */
         struct leat_catalog *catalog;  /* the writer's handle: DDL, one statement at a time */
         struct leat_feed *feed;        /* DDL and topic lists */
+        struct leat_catalog *follow_catalog; /* the follower's own: a definition that waits for us holds the mutex */
+        pthread_mutex_t topic_mutex;   /* guards topic_feed, for the same reason */
+        struct leat_feed *topic_feed;
         bool recovered;
         _Atomic bool closing;
         struct query_session *panel_session; /* the panels' runner's own */

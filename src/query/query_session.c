@@ -37,9 +37,9 @@ static bool topic_exists(void *arg, const char *name)
 {
         struct leat_query *q = arg;
         struct leat_feed_topic topic;
-        pthread_mutex_lock(&q->mutex);
-        bool found = leat_feed_topic(q->feed, name, &topic, NULL) == 0;
-        pthread_mutex_unlock(&q->mutex);
+        pthread_mutex_lock(&q->topic_mutex);
+        bool found = leat_feed_topic(q->topic_feed, name, &topic, NULL) == 0;
+        pthread_mutex_unlock(&q->topic_mutex);
         return found;
 }
 
@@ -72,9 +72,7 @@ static void follow_once(struct leat_query *q, uint64_t *io_version)
                         leat_diag_error("query", "pipelines cannot be followed", &err);
                 else
                         *io_version = catalog->snapshot->version;
-                pthread_mutex_lock(&q->mutex);
-                (void)!leat_catalog_applied_set(q->catalog, "query", (int)getpid(), catalog->snapshot->version, NULL);
-                pthread_mutex_unlock(&q->mutex);
+                (void)!leat_catalog_applied_set(q->follow_catalog, "query", (int)getpid(), catalog->snapshot->version, NULL);
         }
         leat_sql_catalog_unref(catalog);
 }
@@ -100,6 +98,8 @@ static int open_parts(struct leat_query *q, struct leat_error *err)
                                            .topic_exists = topic_exists, .topic_arg = q};
         snprintf(path, sizeof path, "%s/catalog.db", q->options.data_dir);
         LEAT_TRY(leat_catalog_open(path, &q->catalog, err));
+        LEAT_TRY(leat_catalog_open(path, &q->follow_catalog, err));
+        LEAT_TRY(leat_feed_open(&q->options.kafka, "leat-query", &q->topic_feed, err));
         LEAT_TRY(leat_catalog_open(path, &env_catalog, err));
         int rc = leat_sql_env_open(env_catalog, &env, &q->env, err);
         if (rc != 0) {
@@ -119,6 +119,7 @@ int leat_query_open(const struct leat_query_options *options, struct leat_query 
         q->options = *options;
         q->flow = query_flow_new();
         pthread_mutex_init(&q->mutex, NULL);
+        pthread_mutex_init(&q->topic_mutex, NULL);
         int rc = open_parts(q, err);
         if (rc == 0 && pthread_create(&q->follower, NULL, follower, q) != 0)
                 rc = leat_error_set(err, LEAT_ENOMEM, "cannot start a thread");
@@ -149,6 +150,9 @@ void leat_query_close(struct leat_query *q)
         if (q->catalog != NULL)
                 (void)!leat_catalog_applied_remove(q->catalog, "query", (int)getpid(), NULL);
         leat_catalog_close(q->catalog);
+        leat_catalog_close(q->follow_catalog);
+        leat_feed_close(q->topic_feed);
+        pthread_mutex_destroy(&q->topic_mutex);
         query_flow_free(q->flow);
         pthread_mutex_destroy(&q->mutex);
         free(q);
