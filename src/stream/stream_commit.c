@@ -248,11 +248,12 @@ int leat_worker_publish(struct leat_worker *w, struct leat_error *err)
 static int quarantine_topic(struct leat_worker *w, const char *topic, char *out, size_t size, struct leat_error *err)
 {
         struct leat_feed_topic info;
+        struct leat_topic_id id;
         struct leat_feed_config compact = {.name = "retention.ms", .value = "-1"};
         snprintf(out, size, "%s.quarantine", topic);
         int rc = leat_feed_topic(w->feed, out, &info, err);
         if (rc == LEAT_ENORELATION)
-                rc = leat_feed_topic_create(w->feed, out, 1, &compact, 1, NULL, err);
+                rc = leat_feed_topic_create(w->feed, out, 1, &compact, 1, &id, err);
         return rc == LEAT_EEXISTS ? 0 : rc;
 }
 

@@ -21,10 +21,11 @@
 static int topic_open(struct leat_worker *w, struct leat_feed_topic *ret_topic, struct leat_error *err)
 {
         static const struct leat_feed_config configs[] = {{"retention.ms", "-1"}, {"retention.bytes", "-1"}};
+        struct leat_topic_id id;
         int rc = leat_feed_topic(w->feed, w->tick_topic, ret_topic, err);
         if (rc != LEAT_ENORELATION)
                 return rc;
-        rc = leat_feed_topic_create(w->feed, w->tick_topic, 1, configs, 2, NULL, err);
+        rc = leat_feed_topic_create(w->feed, w->tick_topic, 1, configs, 2, &id, err);
         if (rc != 0 && rc != LEAT_EEXISTS)
                 return rc;
         return leat_feed_topic(w->feed, w->tick_topic, ret_topic, err);
@@ -191,6 +192,7 @@ int leat_worker_recover(struct leat_worker *w, struct leat_error *err)
         LEAT_TRY_GOTO(replay(w, objects, &topic, fence, err));
         w->durable_tick = w->published_tick = manifest;
         w->durable_tick = w->tick;
+        w->published_us = leat_os_monotonic_us();
         leat_diag(LEAT_DIAG_INFO, "stream", "pipeline begins",
                   "pipeline=%s incarnation=%" PRIu64 " manifest=%" PRId64 " tick=%" PRId64 " ms=%" PRId64, w->options->pipeline,
                   w->incarnation, manifest, w->tick, (leat_os_monotonic_us() - begun) / 1000);

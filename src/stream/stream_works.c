@@ -406,8 +406,10 @@ int leat_work_fill(struct leat_worker *w, struct leat_work *work, struct leat_er
                 return 0;
         if (work->lane->input_count > 0) {
                 int64_t now = leat_os_monotonic_us();
-                bool busy = w->main.records > FILL_RECORDS_MIN;
-                uint64_t records = LEAT_MAX(busy ? 2 * w->main.records : (uint64_t)leat_param(LEAT_P_WORKER_TICK_RECORDS), FILL_RECORDS_MIN);
+                bool busy = w->main.records > FILL_RECORDS_MIN / 10;
+                uint64_t records = (uint64_t)leat_param(LEAT_P_WORKER_TICK_RECORDS);
+                if (busy) /* more than the main lane takes, or it would never be reached */
+                        records = LEAT_MIN(records, LEAT_MAX(2 * w->main.records, FILL_RECORDS_MIN));
                 int rc = leat_lane_fill(w, work->lane, &w->main, now + 20000, records, (size_t)leat_param(LEAT_P_WORKER_TICK_BYTES),
                                         &failed, err);
                 if (failed != NULL) {
@@ -505,6 +507,7 @@ static int main_inputs_add(struct leat_worker *w, const struct leat_stream_graph
                 struct leat_arr_def def = {.id = input->arr_id, .mode = LEAT_ARR_MAP, .key_count = input->def.key_count,
                                            .column_count = count, .types = types, .time_column = -1};
                 LEAT_TRY(leat_state_define(w->state, &def, err));
+                LEAT_TRY(leat_input_rebuild(w, &w->main, input, err));
         }
         return 0;
 }
