@@ -154,7 +154,12 @@ LEAT_TEST(http_files_of_a_folder)
         struct leat_http_opts opts = OPTS;
         struct leat_error err;
         char path[512];
-        opts.file_dir = leat_test_tmpdir();
+        char dir[400];
+        snprintf(dir, sizeof(dir), "%s/www", leat_test_tmpdir());
+        opts.file_dir = dir;
+        CHECK_OK(leat_os_mkdirs(dir, &err), &err);
+        snprintf(path, sizeof(path), "%s/secret.js", leat_test_tmpdir());
+        CHECK_OK(leat_os_replace_file(path, leat_view_str("secret"), false, &err), &err);
         snprintf(path, sizeof(path), "%s/a.js", opts.file_dir);
         CHECK_OK(leat_os_replace_file(path, leat_view_str("x()"), false, &err), &err);
         snprintf(path, sizeof(path), "%s/empty.css", opts.file_dir);
@@ -163,8 +168,9 @@ LEAT_TEST(http_files_of_a_folder)
         test_http_run(&test);
         check_answer(&test, "GET /a.js HTTP/1.1\r\n%H\r\n", 200, "text/javascript");
         check_answer(&test, "GET /empty.css HTTP/1.1\r\n%H\r\n", 200, "Content-Length: 0\r\n\r\n");
-        check_answer(&test, "GET /../etc/passwd HTTP/1.1\r\n%H\r\n", 404, "");
-        check_answer(&test, "GET /%2e%2e/a.js HTTP/1.1\r\n%H\r\n", 404, "");
+        check_answer(&test, "GET /../secret.js HTTP/1.1\r\n%H\r\n", 404, "");
+        check_answer(&test, "GET /%2e%2e/secret.js HTTP/1.1\r\n%H\r\n", 404, "");
+        check_answer(&test, "GET /..%2fsecret.js HTTP/1.1\r\n%H\r\n", 404, "");
         check_answer(&test, "GET //a.js HTTP/1.1\r\n%H\r\n", 404, "");
         test_http_stop(&test);
 }
@@ -192,6 +198,60 @@ LEAT_TEST(http_pipelined_and_held)
         close(fd);
         close(other);
         leat_buf_done(&buf);
+        test_http_stop(&test);
+}
+
+LEAT_TEST(http_body_of_a_refused_request_is_no_request)
+{
+        struct test_http test;
+        struct leat_buf buf = LEAT_BUF_INIT;
+        start(&test);
+        int fd = test_http_dial(&test);
+        test_http_say(&test, fd,
+                      "POST /nothing HTTP/1.1\r\n%HContent-Length: 200\r\n\r\nGET /echo/hidden/x HTTP/1.1\r\n%H\r\n");
+        const char *got = test_http_hear(fd, NULL, &buf);
+        CHECK(strncmp(got, "HTTP/1.1 404 ", 13) == 0);
+        CHECK(!strstr(got, "hidden") && !strstr(got, "HTTP/1.1 200"));
+        close(fd);
+        leat_buf_done(&buf);
+        test_http_stop(&test);
+}
+
+LEAT_TEST(http_answers_that_nobody_reads_hold_requests_back)
+{
+        enum { ROUNDS = 20000 };
+        struct test_http test;
+        char text[128];
+        static char in[65536 + 1];
+        start(&test);
+        int fd = test_http_dial(&test), len, sent = 0, answers = 0, matched = 0;
+        len = snprintf(text, sizeof(text), "GET /echo/a/x HTTP/1.1\r\nHost: localhost:%u\r\n\r\n", test.addr.port);
+        struct leat_buf out = LEAT_BUF_INIT;
+        for (int i = 0; i < ROUNDS; i++)
+                leat_buf_add(&out, text, (size_t)len);
+        for (int quiet = 0; quiet < 50;) { /* send all that it takes, read nothing */
+                ssize_t put = send(fd, out.data + sent, out.len - (size_t)sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+                sent += put > 0 ? (int)put : 0;
+                quiet = put > 0 ? 0 : quiet + 1;
+                if (put <= 0)
+                        leat_os_sleep_us(2000);
+        }
+        while (answers < ROUNDS) {
+                struct pollfd ready = {.fd = fd, .events = POLLIN};
+                CHECK(poll(&ready, 1, 10 * 1000) > 0);
+                ssize_t got = recv(fd, in, sizeof(in) - 1, 0);
+                CHECK(got > 0);
+                for (ssize_t i = 0; i < got; i++) { /* each answer ends with "body="; nothing else has a "dy=" */
+                        static const char END[] = "dy=";
+                        matched = in[i] == END[matched] ? matched + 1 : in[i] == END[0];
+                        answers += matched == 3;
+                        matched = matched == 3 ? 0 : matched;
+                }
+                ssize_t put = send(fd, out.data + sent, out.len - (size_t)sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+                sent += put > 0 ? (int)put : 0;
+        }
+        close(fd);
+        leat_buf_done(&out);
         test_http_stop(&test);
 }
 
