@@ -36,7 +36,6 @@ struct options {
         const char *topics[64];
         int topic_count;
         double rate;
-        bool rate_given;
         uint64_t seed;
         int64_t count; /* -1: no end */
         int64_t for_us, start_us;
@@ -79,27 +78,98 @@ static bool read_int(const char *text, int64_t min, int64_t *ret)
         return true;
 }
 
+enum { OPT_FOR = 256, OPT_KAFKA, OPT_START, OPT_NO_CONTENTS };
+static const struct option long_options[] = {
+        {"file", required_argument, NULL, 'f'},
+        {"rate", required_argument, NULL, 'r'},
+        {"count", required_argument, NULL, 'n'},
+        {"for", required_argument, NULL, OPT_FOR},
+        {"seed", required_argument, NULL, 's'},
+        {"topic", required_argument, NULL, 't'},
+        {"kafka", required_argument, NULL, OPT_KAFKA},
+        {"out", required_argument, NULL, 'o'},
+        {"start", required_argument, NULL, OPT_START},
+        {"no-contents", no_argument, NULL, OPT_NO_CONTENTS},
+        {"quiet", no_argument, NULL, 'q'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
+};
+
+static bool read_rate(const char *text, double *ret)
+{
+        char *end;
+        if (strcmp(text, "max") == 0) {
+                *ret = 0;
+                return true;
+        }
+        *ret = strtod(text, &end);
+        return *text != '\0' && *end == '\0' && *ret > 0 && *ret <= 1e9;
+}
+
+/* Options with a value that can be wrong. Returns -1 to go on, else the exit code. */
+static int read_value(int option, const char *text, struct options *o)
+{
+        int64_t number;
+        switch (option) {
+        case 'r':
+                return read_rate(text, &o->rate) ? -1 : usage("--rate takes events a second or max, not \"%s\"", text);
+        case 'n':
+                return read_int(text, 0, &o->count) ? -1 : usage("--count takes a number of events, not \"%s\"", text);
+        case OPT_FOR:
+                return leat_duration_parse(leat_view_str(text), &o->for_us)
+                               ? -1
+                               : usage("--for takes a time, as \"10 minutes\", not \"%s\"", text);
+        case 's':
+                if (!read_int(text, INT64_MIN, &number))
+                        return usage("--seed takes a number, not \"%s\"", text);
+                o->seed = (uint64_t)number;
+                return -1;
+        case 't':
+                if (o->topic_count == (int)LEAT_ARRAY_LEN(o->topics))
+                        return usage("more than 64 topics, at \"%s\"", text);
+                o->topics[o->topic_count++] = text;
+                return -1;
+        default:
+                o->start_given = true;
+                return leat_time_parse(leat_view_str(text), &o->start_us)
+                               ? -1
+                               : usage("--start takes a time, as 2026-11-24T08:00:00Z, not \"%s\"", text);
+        }
+}
+
+static int read_option(int option, const char *text, struct options *o)
+{
+        switch (option) {
+        case 'f':
+                o->spec = text;
+                return -1;
+        case OPT_KAFKA:
+                o->kafka = text;
+                return -1;
+        case 'o':
+                o->out = text;
+                return -1;
+        case OPT_NO_CONTENTS:
+                o->contents = false;
+                return -1;
+        case 'q':
+                o->quiet = true;
+                return -1;
+        case 'h':
+                fputs(help, stdout);
+                return 0;
+        case '?':
+                fprintf(stderr, "Try: leat generate --help\n");
+                return 2;
+        default:
+                return read_value(option, text, o);
+        }
+}
+
 /* Returns -1 to go on, else the exit code. */
 static int read_options(int argc, char **argv, struct options *o)
 {
-        enum { OPT_FOR = 256, OPT_KAFKA, OPT_START, OPT_NO_CONTENTS };
-        static const struct option longs[] = {
-                {"file", required_argument, NULL, 'f'},
-                {"rate", required_argument, NULL, 'r'},
-                {"count", required_argument, NULL, 'n'},
-                {"for", required_argument, NULL, OPT_FOR},
-                {"seed", required_argument, NULL, 's'},
-                {"topic", required_argument, NULL, 't'},
-                {"kafka", required_argument, NULL, OPT_KAFKA},
-                {"out", required_argument, NULL, 'o'},
-                {"start", required_argument, NULL, OPT_START},
-                {"no-contents", no_argument, NULL, OPT_NO_CONTENTS},
-                {"quiet", no_argument, NULL, 'q'},
-                {"help", no_argument, NULL, 'h'},
-                {NULL, 0, NULL, 0},
-        };
         const char *address = getenv("LEAT_KAFKA");
-        int64_t number;
         *o = (struct options){.kafka = address != NULL && *address != '\0' ? address : "127.0.0.1:9092",
                               .rate = 1000,
                               .seed = 1,
@@ -107,62 +177,10 @@ static int read_options(int argc, char **argv, struct options *o)
                               .for_us = -1,
                               .contents = true};
         optind = 1;
-        for (int c; (c = getopt_long(argc, argv, "f:r:n:s:t:o:qh", longs, NULL)) != -1;) {
-                switch (c) {
-                case 'f':
-                        o->spec = optarg;
-                        break;
-                case 'r': {
-                        char *end;
-                        o->rate = strcmp(optarg, "max") == 0 ? 0 : strtod(optarg, &end);
-                        if (strcmp(optarg, "max") != 0 &&
-                            (*optarg == '\0' || *end != '\0' || !(o->rate > 0 && o->rate <= 1e9)))
-                                return usage("--rate takes events a second or max, not \"%s\"", optarg);
-                        o->rate_given = true;
-                        break;
-                }
-                case 'n':
-                        if (!read_int(optarg, 0, &o->count))
-                                return usage("--count takes a number of events, not \"%s\"", optarg);
-                        break;
-                case OPT_FOR:
-                        if (!leat_duration_parse(leat_view_str(optarg), &o->for_us))
-                                return usage("--for takes a time, as \"10 minutes\", not \"%s\"", optarg);
-                        break;
-                case 's':
-                        if (!read_int(optarg, INT64_MIN, &number))
-                                return usage("--seed takes a number, not \"%s\"", optarg);
-                        o->seed = (uint64_t)number;
-                        break;
-                case 't':
-                        if (o->topic_count == (int)LEAT_ARRAY_LEN(o->topics))
-                                return usage("more than 64 topics, at \"%s\"", optarg);
-                        o->topics[o->topic_count++] = optarg;
-                        break;
-                case OPT_KAFKA:
-                        o->kafka = optarg;
-                        break;
-                case 'o':
-                        o->out = optarg;
-                        break;
-                case OPT_START:
-                        if (!leat_time_parse(leat_view_str(optarg), &o->start_us))
-                                return usage("--start takes a time, as 2026-11-24T08:00:00Z, not \"%s\"", optarg);
-                        o->start_given = true;
-                        break;
-                case OPT_NO_CONTENTS:
-                        o->contents = false;
-                        break;
-                case 'q':
-                        o->quiet = true;
-                        break;
-                case 'h':
-                        fputs(help, stdout);
-                        return 0;
-                default:
-                        fprintf(stderr, "Try: leat generate --help\n");
-                        return 2;
-                }
+        for (int c; (c = getopt_long(argc, argv, "f:r:n:s:t:o:qh", long_options, NULL)) != -1;) {
+                int code = read_option(c, optarg, o);
+                if (code >= 0)
+                        return code;
         }
         if (optind < argc)
                 return usage("unexpected argument \"%s\"", argv[optind]);
@@ -183,7 +201,7 @@ struct run {
         struct leat_gen_out *out;
         int64_t total; /* events to make, -1: no end */
         int64_t made;
-        uint64_t contents; /* records of fixed contents, acknowledged before the events */
+        uint64_t contents;           /* records of fixed contents, acknowledged before the events */
         int64_t start_us;            /* wall clock of event 0 */
         int64_t behind_us, worst_us; /* of the newest event, and the most ever */
         int64_t begun_us, reported_us, reported;
@@ -213,7 +231,8 @@ static void report(struct run *run, int64_t now_us)
 {
         double seconds = (double)(now_us - run->reported_us) / 1e6;
         fprintf(stderr, "%" PRId64 " events, %.0f/s, %" PRIu64 " acknowledged, %.1f ms behind\n", run->made,
-                (double)(run->made - run->reported) / seconds, run->out->done - run->contents, (double)run->behind_us / 1000);
+                (double)(run->made - run->reported) / seconds, run->out->done - run->contents,
+                (double)run->behind_us / 1000);
         run->reported_us = now_us;
         run->reported = run->made;
 }

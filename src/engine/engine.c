@@ -62,10 +62,12 @@ static int open_database(const struct leat_engine_options *options, duckdb_datab
 /* All of DuckDB's optimizers but filter_pushdown, filter_pullup, deliminator, unnest_rewriter, expression_rewriter,
  * in_clause and cte_filter_pusher. */
 static const char bind_only_sql[] =
-        "SET GLOBAL disabled_optimizers='empty_result_pullup,regex_range,join_order,unused_columns,statistics_propagation,"
+        "SET GLOBAL "
+        "disabled_optimizers='empty_result_pullup,regex_range,join_order,unused_columns,statistics_propagation,"
         "common_subexpressions,common_aggregate,column_lifetime,limit_pushdown,row_group_pruner,top_n,"
         "top_n_window_elimination,build_side_probe_side,compressed_materialization,duplicate_groups,reorder_filter,"
-        "sampling_pushdown,join_filter_pushdown,extension,materialized_cte,sum_rewriter,late_materialization,cte_inlining,"
+        "sampling_pushdown,join_filter_pushdown,extension,materialized_cte,sum_rewriter,late_materialization,cte_"
+        "inlining,"
         "common_subplan,join_elimination,window_self_join'";
 
 /* Everything that must be done on a connection before the configuration is locked. */

@@ -10,6 +10,9 @@
 #define LEAT_FORMAT_DEPTH_MAX 128
 #define LEAT_FORMAT_REASON_MAX 240
 
+/* DuckDB's earliest timestamp, 290309-12-22 (BC). */
+#define LEAT_FORMAT_TIMESTAMP_MIN (-9223372022400000000ll)
+
 /* ---- format_value.c ----------------------------------------------------------- */
 /* Reads one scalar of @type, any but VARCHAR, BLOB, LIST and STRUCT, to @ret (leat_type_bytes of it). @token is the
  * JSON text; of a string what stands between the quotes, unescaped. NULL, or what is wrong ("is out of range"). */
@@ -18,6 +21,11 @@ const char *leat_format_scalar(const struct leat_type *type, struct leat_view to
 bool leat_format_is_number(struct leat_view token);
 /* Decodes base64 to @out, which has room for 3/4 of the text; -1 when it is none. */
 int64_t leat_format_base64(struct leat_view text, uint8_t *out);
+
+/* ---- format_string.c ------------------------------------------------------------ */
+/* Writes the JSON string @text (what stands between the quotes) to @out, which has room for text.len. NULL, or what is
+ * wrong. *ret_nul tells of \u0000, which JSON has and TEXT has not. */
+const char *leat_format_unescape(struct leat_view text, uint8_t *out, size_t *ret_len, bool *ret_nul);
 
 /* ---- format_walk.c -------------------------------------------------------------- */
 /* One declared column and where its values go. */

@@ -55,19 +55,22 @@ enum leat_type_id {
 #define X(id, name, bytes) LEAT_T_##id,
         LEAT_TYPES(X)
 #undef X
-        LEAT_TYPE_COUNT
+                LEAT_TYPE_COUNT
 };
 
 struct leat_type {
-        uint8_t id;    /* enum leat_type_id */
-        uint8_t width; /* DECIMAL only */
-        uint8_t scale; /* DECIMAL only */
-        uint8_t child_count;             /* LIST: 1, STRUCT: fields */
+        uint8_t id;          /* enum leat_type_id */
+        uint8_t width;       /* DECIMAL only */
+        uint8_t scale;       /* DECIMAL only */
+        uint8_t child_count; /* LIST: 1, STRUCT: fields */
         const struct leat_type *children;
-        const char *const *child_names;  /* STRUCT only */
+        const char *const *child_names; /* STRUCT only */
 };
 
-static inline struct leat_type leat_type_of(enum leat_type_id id) { return (struct leat_type){.id = (uint8_t)id}; }
+static inline struct leat_type leat_type_of(enum leat_type_id id)
+{
+        return (struct leat_type){.id = (uint8_t)id};
+}
 /* Bytes of one value in the column's array; 0 for STRUCT. */
 uint32_t leat_type_bytes(const struct leat_type *type);
 bool leat_type_eq(const struct leat_type *a, const struct leat_type *b);

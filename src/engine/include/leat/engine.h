@@ -33,7 +33,7 @@ struct leat_engine_options {
         int threads;          /* 0 = 1 */
         int64_t memory_bytes; /* 0 = 1 GiB */
         const char *temp_dir; /* spill folder; NULL = no spilling */
-        bool bind_only;       /* for json_serialize_plan: only the optimizers of STREAMING.md 1, so that a plan over empty
+        bool bind_only; /* for json_serialize_plan: only the optimizers of STREAMING.md 1, so that a plan over empty
                                * tables keeps its shape */
 };
 
@@ -74,8 +74,8 @@ int leat_conn_text(struct leat_conn *conn, const char *sql, const char *const *a
 
 /* Prepares one statement. Errors carry the position when DuckDB gives one:
  * LEAT_ESYNTAX, LEAT_ENORELATION, LEAT_ENOCOLUMN, LEAT_ENOFUNCTION, LEAT_ETYPE, LEAT_EINVAL. */
-int leat_plan_prepare(struct leat_conn *conn, const char *sql, struct leat_plan **ret_plan, struct leat_error *err)
-        LEAT_NODISCARD;
+int leat_plan_prepare(struct leat_conn *conn, const char *sql, struct leat_plan **ret_plan,
+                      struct leat_error *err) LEAT_NODISCARD;
 void leat_plan_free(struct leat_plan *plan);
 uint32_t leat_plan_column_count(const struct leat_plan *plan);
 const char *leat_plan_column_name(const struct leat_plan *plan, uint32_t column);
@@ -92,12 +92,12 @@ int leat_plan_bind(struct leat_plan *plan, uint32_t param, const struct leat_col
  * the scans stay open until the result is freed; false computes all of them first and closes the scans. For small
  * results false is the cheaper one. The bound parameters stay. Only one result of a connection can be open: free it
  * before the next call on the connection. */
-int leat_plan_run(struct leat_plan *plan, bool stream, struct leat_result **ret_result, struct leat_error *err)
-        LEAT_NODISCARD;
+int leat_plan_run(struct leat_plan *plan, bool stream, struct leat_result **ret_result,
+                  struct leat_error *err) LEAT_NODISCARD;
 /* The next rows; NULL at the end. Valid until the next call or free. Runtime errors: LEAT_ERANGE (overflow, division),
  * LEAT_EINVAL (casts), LEAT_ENOMEM, LEAT_ECANCELED; a relation callback's own error comes back as it was. */
-int leat_result_next(struct leat_result *result, const struct leat_batch **ret_batch, struct leat_error *err)
-        LEAT_NODISCARD;
+int leat_result_next(struct leat_result *result, const struct leat_batch **ret_batch,
+                     struct leat_error *err) LEAT_NODISCARD;
 void leat_result_free(struct leat_result *result);
 uint32_t leat_result_column_count(const struct leat_result *result);
 const char *leat_result_column_name(const struct leat_result *result, uint32_t column);
