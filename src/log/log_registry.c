@@ -116,22 +116,75 @@ static struct leat_log_slot *slot_by_name(struct leat_log *log, struct leat_view
         return NULL;
 }
 
-/* Opens partitions @from.. of the topic into @parts. */
+static void open_partition(struct leat_log_partition *part)
+{
+        struct leat_error err = {0};
+
+        if (leat_log_partition_recover(part, &err) == 0)
+                return;
+        leat_error_prefix(&err, "partition %s-%u cannot be opened", part->topic->name, part->index);
+        leat_diag_error("log", "partition is offline", &err);
+        part->broken = err;
+        part->broken.fatal = true;
+}
+
+/* Makes partitions @from.. of the topic in @parts; they are to be opened. */
+static void make_partitions(struct leat_log *log, struct leat_log_topic *topic, uint32_t from,
+                            struct leat_log_partition **parts)
+{
+        for (uint32_t i = from; i < topic->partitions; i++)
+                parts[i] = leat_log_partition_new(log, topic, i);
+        atomic_fetch_add(&log->partition_count, topic->partitions - from);
+}
+
 static void open_partitions(struct leat_log *log, struct leat_log_topic *topic, uint32_t from,
                             struct leat_log_partition **parts)
 {
-        for (uint32_t i = from; i < topic->partitions; i++) {
-                struct leat_error err = {0};
+        make_partitions(log, topic, from, parts);
+        for (uint32_t i = from; i < topic->partitions; i++)
+                open_partition(parts[i]);
+}
 
-                parts[i] = leat_log_partition_new(log, topic, i);
-                if (leat_log_partition_recover(parts[i], &err) != 0) {
-                        leat_error_prefix(&err, "partition %s-%u cannot be opened", topic->name, i);
-                        leat_diag_error("log", "partition is offline", &err);
-                        parts[i]->broken = err;
-                        parts[i]->broken.fatal = true;
-                }
+/* All partitions at the start: opening waits for the disk, so several go on at a time. */
+#define OPENERS 8
+
+struct opening {
+        struct leat_log_partition **parts;
+        uint32_t count;
+        _Atomic uint32_t next;
+};
+
+static void *open_main(void *arg)
+{
+        struct opening *opening = arg;
+
+        for (;;) {
+                uint32_t at = atomic_fetch_add(&opening->next, 1);
+
+                if (at >= opening->count)
+                        return NULL;
+                open_partition(opening->parts[at]);
         }
-        atomic_fetch_add(&log->partition_count, topic->partitions - from);
+}
+
+static void open_all(struct leat_log *log)
+{
+        struct opening opening = {0};
+        pthread_t threads[OPENERS];
+        uint32_t started = 0;
+
+        opening.count = leat_log_partitions(log, &opening.parts);
+        while (started < OPENERS && started + 1 < opening.count / 4) {
+                if (pthread_create(&threads[started], NULL, open_main, &opening) != 0)
+                        break; /* this thread does it, too */
+                started++;
+        }
+        open_main(&opening);
+        for (uint32_t i = 0; i < started; i++)
+                pthread_join(threads[i], NULL);
+        for (uint32_t i = 0; i < opening.count; i++)
+                leat_log_partition_unref(opening.parts[i]);
+        free(opening.parts);
 }
 
 static void registry_add(struct leat_log *log, struct leat_log_topic *topic, struct leat_log_partition **parts)
@@ -170,9 +223,10 @@ int leat_log_topics_load(struct leat_log *log, struct leat_error *err)
         for (uint32_t i = 0; i < file.count; i++) {
                 struct leat_log_partition **parts = leat_calloc(file.topics[i]->partitions, sizeof(*parts));
 
-                open_partitions(log, file.topics[i], 0, parts);
+                make_partitions(log, file.topics[i], 0, parts);
                 registry_add(log, leat_log_topic_ref(file.topics[i]), parts);
         }
+        open_all(log);
         LEAT_ASSERT(atomic_load(&log->partition_count) == total);
         log->doomed = file.doomed;
         log->doomed_count = file.doomed_count;
