@@ -187,6 +187,7 @@ int feed_conn_open(struct leat_feed *feed, struct feed_conn *conn, int64_t end_u
         while (conn->fd < 0) {
                 int64_t left_us = end_us - leat_os_monotonic_us();
                 int rc = leat_os_connect(&feed->addr, LEAT_MAX(LEAT_MIN(left_us, FEED_CALL_US), 1000), &conn->fd, err);
+                leat_os_nonblock(conn->fd);
                 if (rc == 0)
                         rc = ask_versions(feed, conn, end_us, err);
                 if (rc == 0)

@@ -296,7 +296,7 @@ int leat_feed_poll(struct leat_feed_reader *reader, int64_t timeout_us, size_t m
                 int rc = 0;
                 if (reader->conn.fd < 0)
                         reader->correlation = -1;
-                rc = feed_conn_open(reader->feed, &reader->conn, LEAT_MAX(end_us, leat_os_monotonic_us() + 1000), err);
+                rc = feed_conn_open(reader->feed, &reader->conn, LEAT_MAX(end_us, leat_os_monotonic_us() + FEED_CALL_US), err);
                 if (rc == 0 && reader->correlation < 0 && reader->count != 0)
                         rc = send_fetch(reader, max_bytes, err);
                 if (rc == 0)

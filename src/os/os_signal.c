@@ -51,6 +51,13 @@ ssize_t leat_os_write(int fd, const void *data, size_t bytes)
         return n;
 }
 
+void leat_os_nonblock(int fd)
+{
+        int flags = fcntl(fd, F_GETFL);
+        if (flags >= 0)
+                fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+}
+
 int leat_os_signal_fd(const int *signos, int *ret_fd, struct leat_error *err)
 {
         sigset_t set;

@@ -81,8 +81,12 @@ int query_compile(void *arg, struct leat_arena *arena, const struct leat_sql_bou
         struct leat_buf bytes = LEAT_BUF_INIT;
         uint64_t first_id;
         struct leat_stream_relation *rels = leat_arena_alloc(arena, (bound->used_count + 1) * sizeof *rels);
+        uint32_t rel_count = 0;
         for (uint32_t i = 0; i < bound->used_count; i++) {
-                int rc = describe_used(arena, bound, &bound->used[i], def, &rels[i], err);
+                const struct leat_object *o = leat_snapshot_get(bound->catalog->snapshot, bound->used[i].object_id);
+                if (o != NULL && o->kind == LEAT_OBJECT_VIEW)
+                        continue; /* put in place already: what it reads is in the list too */
+                int rc = describe_used(arena, bound, &bound->used[i], def, &rels[rel_count++], err);
                 if (rc != 0) {
                         if (err != NULL && bound->used[i].at.len != 0)
                                 err->position = leat_sql_map_position(bound->map, bound->used[i].at.start);
@@ -95,7 +99,7 @@ int query_compile(void *arg, struct leat_arena *arena, const struct leat_sql_bou
         struct leat_stream_options options = {.emit = def->emit, .late = def->late, .grace_us = def->grace_us,
                                               .retention_us = def->retention_us, .column_count = bound->column_count,
                                               .names = names};
-        int rc = leat_stream_compile(arena, leat_view_str(bound->plan_json), rels, bound->used_count, &options, &graph, err);
+        int rc = leat_stream_compile(arena, leat_view_str(bound->plan_json), rels, rel_count, &options, &graph, err);
         if (rc != 0) {
                 leat_sql_map_error(bound->map, err);
                 return rc;

@@ -114,7 +114,8 @@ static void fill_age(struct query_session *s, const struct leat_sql_query *sql, 
                 if (sql->used[i].kind != LEAT_SCAN_VIEW)
                         continue;
                 const struct leat_object *view = leat_snapshot_get(sql->catalog->snapshot, sql->used[i].object_id);
-                if (view == NULL || query_session_picture(s, view->view->pipeline, &pic, NULL) != 0)
+                if (view == NULL || view->kind != LEAT_OBJECT_MATVIEW ||
+                    query_session_picture(s, view->view->pipeline, &pic, NULL) != 0)
                         continue;
                 answer->tick = LEAT_MAX(answer->tick, leat_picture_tick(pic)->tick);
                 answer->age_us = LEAT_MAX(answer->age_us, leat_picture_age_us(s->query->views, pic, view->id));

@@ -37,6 +37,8 @@ static int take_pictures(struct query_stmt *st, struct leat_arena *arena, struct
                 const struct leat_object *view = leat_snapshot_get(st->sql.catalog->snapshot, used->object_id);
                 if (view == NULL || view->view == NULL)
                         return leat_error_set(err, LEAT_ENORELATION, "relation \"%s\" does not exist", used->name);
+                if (view->kind != LEAT_OBJECT_MATVIEW)
+                        continue;
                 if (s->txn == LEAT_PG_IDLE || s->picture_count == 0)
                         LEAT_TRY(query_session_wait_fresh(s, view, arena, err));
                 LEAT_TRY(query_session_picture(s, view->view->pipeline, &pic, err));

@@ -37,6 +37,8 @@ struct topic_scan {
         int32_t left; /* partitions that are not read to their end */
         struct leat_format *format;
         uint32_t count;                  /* wanted columns */
+        uint32_t all;                    /* those and the key columns that are not among them */
+        uint32_t *key_at;                /* where each key column stands */
         /* PRIMARY KEY: all rows so far, newest row of each key */
         struct leat_arena *rows_arena;
         struct leat_batch *rows;
@@ -205,14 +207,14 @@ static int append_next(struct query_scan *scan, const struct leat_batch **ret_ba
 }
 
 /* ---- newest row of each key ------------------------------------------------------------------------ */
-/* The key columns stand behind the wanted ones; their text, with lengths, is the key's identity. */
+/* The text of the key columns, with lengths, is the key's identity. */
 static uint64_t row_key(const struct topic_scan *t, const struct leat_batch *rows, uint32_t row, struct leat_buf *text)
 {
         leat_buf_clear(text);
         for (uint32_t k = 0; k < t->def->key_count; k++) {
                 size_t at = text->len;
                 leat_buf_le32(text, 0);
-                (void)leat_column_print(&rows->columns[t->count + k], row, text);
+                (void)leat_column_print(&rows->columns[t->key_at[k]], row, text);
                 leat_put_le32(text->data + at, (uint32_t)(text->len - at));
         }
         return leat_hash64(0, text->data, text->len);
@@ -223,7 +225,7 @@ static void rows_reserve(struct topic_scan *t, uint32_t more)
         uint32_t need = (t->rows == NULL ? 0 : t->rows->rows) + more;
         if (need <= t->rows_cap && t->rows != NULL)
                 return;
-        uint32_t cap = LEAT_MAX(t->rows_cap * 2, LEAT_MAX(need, 4096u)), count = t->count + t->def->key_count;
+        uint32_t cap = LEAT_MAX(t->rows_cap * 2, LEAT_MAX(need, 4096u)), count = t->all;
         struct leat_type *types = leat_arena_alloc(t->rows_arena, count * sizeof *types);
         for (uint32_t c = 0; c < count; c++)
                 types[c] = *leat_format_type(t->format, c);
@@ -354,16 +356,24 @@ static int find_topic(struct topic_scan *t, const struct leat_scan_key *key, str
         return leat_feed_topic(t->session->feed, t->name, &t->topic, err);
 }
 
-/* Names of the wanted columns; for keyed topics the key columns follow. */
+/* Names of the wanted columns; for keyed topics the key columns that are not among them follow. */
 static int open_format(struct topic_scan *t, const char *const *names, const uint32_t *columns, struct leat_error *err)
 {
         uint32_t keys = t->def == NULL ? 0 : t->def->key_count;
         const char **wanted = leat_arena_alloc(t->arena, (t->count + keys + 1) * sizeof *wanted);
-        for (uint32_t i = 0; i < t->count; i++)
-                wanted[i] = names[columns[i]];
-        for (uint32_t k = 0; k < keys; k++)
-                wanted[t->count + k] = t->def->columns[t->def->keys[k]].name;
-        return leat_format_open(t->def, wanted, t->count + keys, &t->format, err);
+        t->key_at = leat_arena_alloc(t->arena, (keys + 1) * sizeof *t->key_at);
+        for (t->all = 0; t->all < t->count; t->all++)
+                wanted[t->all] = names[columns[t->all]];
+        for (uint32_t k = 0; k < keys; k++) {
+                const char *name = t->def->columns[t->def->keys[k]].name;
+                uint32_t at = 0;
+                while (at < t->all && strcmp(wanted[at], name) != 0)
+                        at++;
+                if (at == t->all)
+                        wanted[t->all++] = name;
+                t->key_at[k] = at;
+        }
+        return leat_format_open(t->def, wanted, t->all, &t->format, err);
 }
 
 static int topic_start(struct topic_scan *t, const struct leat_scan_key *key, const uint32_t *columns,

@@ -231,8 +231,13 @@ static int start(struct view_scan *v, struct query_session *s, const struct leat
         struct leat_batch *found;
         uint64_t *bits;
         (void)view;
-        if (keys == NULL)
-                return leat_scan_open(state, def.id, v->columns, v->count, &v->rows, err);
+        if (keys == NULL) {
+                LEAT_TRY(leat_scan_open(state, def.id, v->columns, v->count, &v->rows, err));
+                /* The scan gives just these columns, in this order. */
+                for (uint32_t i = 0; i < v->count; i++)
+                        v->columns[i] = i;
+                return 0;
+        }
         if (def.mode != LEAT_ARR_MAP || def.order_count != 0)
                 return leat_gather_open(state, def.id, keys, NULL, &v->gather, err);
         LEAT_TRY(leat_state_lookup(state, def.id, keys, v->arena, &found, &bits, err));

@@ -139,6 +139,8 @@ ssize_t leat_os_send(int fd, const void *data, size_t bytes);
 ssize_t leat_os_sendv(int fd, const struct iovec *parts, int count);
 /* Accepts a non-blocking socket, closed at exec; @io_len is the size of @addr, then of the address. -1 with errno. */
 int leat_os_accept(int fd, struct sockaddr *addr, unsigned *io_len);
+/* Makes recv, send, read and write of @fd give up with EAGAIN instead of waiting. */
+void leat_os_nonblock(int fd);
 /* Waits until @fd is ready: @want is POLLIN|POLLOUT; returns the ready events, 0 at timeout, -1 with errno. */
 int leat_os_poll1(int fd, short want, int64_t timeout_us);
 
