@@ -33,17 +33,17 @@ struct leat_http_hub {
         struct leat_http_hub_opts opts;
         struct hub_event *first, **last;
         struct http_stream *streams;
-        uint64_t first_seq; /* ids below it are not of this state */
         size_t snapshot_bytes, patch_bytes;
         int viewers;
 };
 
+static uint64_t newest_seq; /* over all hubs; they are on one thread */
+
 static uint64_t next_seq(void)
 {
-        static uint64_t seq;
-        if (seq == 0)
-                seq = (uint64_t)leat_os_now_us();
-        return ++seq;
+        if (newest_seq == 0)
+                newest_seq = (uint64_t)leat_os_now_us();
+        return ++newest_seq;
 }
 
 /* ---- state ---- */
@@ -148,17 +148,18 @@ void leat_http_stream_closed(struct http_stream *stream)
         free(stream);
 }
 
-/* The sequence number in "12.1764022000123456"; 0 when it is not of our state. */
-static uint64_t resume_seq(const struct leat_http_hub *hub, const char *id)
+/* The sequence number in "12.1764022000123456". One of an earlier hub or process is older than all of ours, so everything
+ * follows it; one that we have not given out yet (the clock was set back) is none. */
+static uint64_t resume_seq(const char *id)
 {
         const char *dot = id ? strchr(id, '.') : NULL;
         uint64_t seq = dot ? strtoull(dot + 1, NULL, 10) : 0;
-        return seq >= hub->first_seq ? seq : 0;
+        return seq <= newest_seq ? seq : 0;
 }
 
 void leat_http_hub_join(struct leat_http_hub *hub, struct leat_http_req *req)
 {
-        uint64_t seq = resume_seq(hub, leat_http_req_header(req, "last-event-id"));
+        uint64_t seq = resume_seq(leat_http_req_header(req, "last-event-id"));
         struct leat_buf head = LEAT_BUF_INIT;
         req->must_close = true; /* the stream ends with its connection */
         leat_http_head(req, &head, 200, "text/event-stream");
@@ -195,7 +196,6 @@ struct leat_http_hub *leat_http_hub_new(struct leat_http *http, const struct lea
         if (hub->opts.slow_bytes == 0)
                 hub->opts.slow_bytes = (size_t)leat_param(LEAT_P_HTTP_STREAM_SLOW_BYTES);
         hub->last = &hub->first;
-        hub->first_seq = next_seq();
         hub->next = http->hubs;
         if (hub->next)
                 hub->next->prev = hub;
@@ -249,7 +249,6 @@ void leat_http_hub_send(struct leat_http_hub *hub, enum leat_http_event kind, in
 void leat_http_hub_reset(struct leat_http_hub *hub)
 {
         state_drop(hub, NULL);
-        hub->first_seq = next_seq();
 }
 
 int leat_http_hub_viewers(const struct leat_http_hub *hub)

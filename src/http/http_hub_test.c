@@ -139,9 +139,12 @@ LEAT_TEST(http_stream_newcomers_and_resuming)
 
         say(&board, (struct say){.name = NULL}); /* reset */
         say(&board, (struct say){.key = 1, .tick = 1, .name = "snapshot", .data = "{\"new\":1}"});
-        int late = view(&board, id); /* an id from before the reset is no help */
+        int late = view(&board, id); /* what was before the reset does not come back */
         got = test_http_hear(late, "{\"new\":1}", &buf);
         CHECK(!strstr(got, "\"p\":"));
+        int ahead = view(&board, "5.99999999999999999"); /* of a clock that was ahead */
+        test_http_hear(ahead, "{\"new\":1}", &buf);
+        close(ahead);
         close(again);
         close(foreign);
         close(late);

@@ -97,7 +97,7 @@ int leat_http_status(int code);
  * is brought up to date by what is remembered from there on:
  *
  *   new viewer      all that is remembered, then events as they come
- *   Last-Event-ID   what is remembered after it (all, when it is not ours)
+ *   Last-Event-ID   what is remembered after it (all, when it is not one of ours)
  *   slow viewer     gets nothing more once opts.slow_bytes wait for it; when it has
  *                   read them all, what is remembered after its last event: it
  *                   skips, and never lags behind
@@ -125,7 +125,7 @@ void leat_http_hub_join(struct leat_http_hub *hub, struct leat_http_req *req);
 /* Sends one event: "id: @tick.<sequence>", "event: @name", "data: @data". */
 void leat_http_hub_send(struct leat_http_hub *hub, enum leat_http_event kind, int key, int64_t tick, const char *name,
                         struct leat_view data);
-/* Forgets all of the state; ids from before do not resume. Viewers stay. */
+/* Forgets all of the state. Viewers stay. */
 void leat_http_hub_reset(struct leat_http_hub *hub);
 int leat_http_hub_viewers(const struct leat_http_hub *hub);
 /* Bytes that a new viewer would get, of snapshots and of what came after them. */
