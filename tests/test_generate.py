@@ -59,5 +59,3 @@ def test_wrong_command_lines(tmp_path):
     spec = tmp_path / "spec.json"
     spec.write_text('{"topics": [{"topic": "t", "fields": {"a": {"unifrom": [1, 2]}}}]}')
     assert "t.fields.a: no generator" in generate("-f", str(spec), "-n", "1", "-o", "-", code=1).stderr
-    nobody = generate("-f", PACKSCAN, "--kafka", "127.0.0.1:1", "-n", "1", code=1)
-    assert "127.0.0.1:1" in nobody.stderr
