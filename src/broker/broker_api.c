@@ -10,6 +10,8 @@
 
 #include "broker_int.h"
 
+#define SMALL_FRAME_MAX (8u << 20) /* of requests that carry no records */
+
 typedef void handler_fn(struct broker_request *req);
 
 static const struct {
@@ -99,6 +101,12 @@ void leat_broker_dispatch(struct broker_request *req)
                 }
                 snprintf(why, sizeof(why), "%s version %d is not supported, only %d to %d", req->api->name, version,
                          req->api->min_version, req->api->max_version);
+                leat_broker_respond_close(req, why);
+                return;
+        }
+        if (req->frame.len > SMALL_FRAME_MAX && req->header.api_key != LEAT_KAFKA_PRODUCE) {
+                snprintf(why, sizeof(why), "%s of %zu bytes is larger than any that makes sense", req->api->name,
+                         req->frame.len);
                 leat_broker_respond_close(req, why);
                 return;
         }

@@ -289,6 +289,71 @@ LEAT_TEST(create_topics_refusals)
         rig_stop(&rig);
 }
 
+static int16_t assigned_error(struct client *client, const char *name, int32_t first, int32_t second, int32_t node)
+{
+        struct leat_kafka_create_topics_request req;
+        struct leat_kafka_create_topics_response res;
+        struct leat_kafka_create_topic topic;
+        struct leat_kafka_create_topic_assignment both[2] = {{.partition_index = first}, {.partition_index = second}};
+        LEAT_KAFKA_INIT(create_topics_request, &req);
+        LEAT_KAFKA_INIT(create_topic, &topic);
+        topic.name = leat_view_str(name);
+        topic.num_partitions = -1;
+        topic.replication_factor = -1;
+        topic.assignments = both;
+        topic.assignments_count = 2;
+        both[0].broker_ids = both[1].broker_ids = &node;
+        both[0].broker_ids_count = both[1].broker_ids_count = 1;
+        req.topics = &topic;
+        req.topics_count = 1;
+        client_call(client, LEAT_KAFKA_CREATE_TOPICS, 5, &req, &res);
+        CHECK(res.topics[0].error_code != 0 || res.topics[0].num_partitions == 2);
+        return res.topics[0].error_code;
+}
+
+LEAT_TEST(create_topics_assigned)
+{
+        struct rig rig;
+        struct client client;
+        rig_start(&rig);
+        client_open(&rig, &client);
+        CHECK_INT(assigned_error(&client, "a", 1, 0, 1), 0);
+        CHECK_INT(assigned_error(&client, "b", 0, 0, 1), LEAT_KAFKA_E_INVALID_REPLICA_ASSIGNMENT);
+        CHECK_INT(assigned_error(&client, "b", 0, 2, 1), LEAT_KAFKA_E_INVALID_REPLICA_ASSIGNMENT);
+        CHECK_INT(assigned_error(&client, "b", 0, 1, 2), LEAT_KAFKA_E_INVALID_REPLICA_ASSIGNMENT);
+        client_close(&client);
+        rig_stop(&rig);
+}
+
+/* A small request must not make a huge answer, nor a huge request much work. */
+LEAT_TEST(metadata_bounds)
+{
+        struct rig rig;
+        struct client client;
+        struct leat_kafka_metadata_request req;
+        struct leat_kafka_metadata_response res;
+        rig_start(&rig);
+        client_open(&rig, &client);
+        topic_make(&client, "wide", 5000, NULL, NULL);
+        LEAT_KAFKA_INIT(metadata_request, &req);
+        req.topics = LEAT_KAFKA_NEW(rig.arena, metadata_request_topic, 300);
+        req.topics_count = 300;
+        for (int i = 0; i < 300; i++)
+                req.topics[i].name = leat_view_str("wide");
+        client_call(&client, LEAT_KAFKA_METADATA, 12, &req, &res);
+        CHECK_INT(res.topics[0].error_code, 0);
+        CHECK_INT(res.topics[99].error_code, 0);
+        CHECK_INT(res.topics[100].error_code, LEAT_KAFKA_E_INVALID_REQUEST);
+        req.topics_count = 800000;
+        req.topics = LEAT_KAFKA_NEW(rig.arena, metadata_request_topic, 800000);
+        for (int i = 0; i < 800000; i++)
+                req.topics[i].name = leat_view_str("other name");
+        client_send(&client, LEAT_KAFKA_METADATA, 12, &req);
+        CHECK(client_is_closed(&client));
+        client_close(&client);
+        rig_stop(&rig);
+}
+
 LEAT_TEST(settings)
 {
         struct rig rig;

@@ -13,6 +13,9 @@
 
 #include "broker_int.h"
 
+#define RESOURCES_MAX 10000 /* of one DescribeConfigs */
+#define CHANGES_MAX 100     /* to one topic at a time */
+
 enum { RESOURCE_TOPIC = 2, RESOURCE_BROKER = 4 };
 enum { SOURCE_TOPIC = 1, SOURCE_STATIC = 4, SOURCE_DEFAULT = 5 };
 enum { TYPE_BOOLEAN = 1, TYPE_STRING = 2, TYPE_INT = 3, TYPE_LONG = 5, TYPE_LIST = 7 };
@@ -316,6 +319,10 @@ void leat_broker_describe_configs(struct broker_request *req)
 {
         const struct leat_kafka_describe_configs_request *msg = req->message;
         struct leat_kafka_describe_configs_response res;
+        if (msg->resources_count > RESOURCES_MAX) {
+                leat_broker_respond_close(req, "DescribeConfigs of too many resources");
+                return;
+        }
         LEAT_KAFKA_INIT(describe_configs_response, &res);
         res.results = LEAT_KAFKA_NEW(req->arena, described_configs, (size_t)msg->resources_count);
         res.results_count = msg->resources_count;
@@ -397,6 +404,11 @@ static void topic_alter(struct broker_request *req, const struct leat_kafka_alte
                 out->error_message =
                         leat_broker_text(req->arena, "The topic '%.*s' does not exist.",
                                          (int)LEAT_MIN(in->resource_name.len, (size_t)250), in->resource_name.data);
+                return;
+        }
+        if (in->configs_count > CHANGES_MAX) {
+                alter_refuse(out, LEAT_KAFKA_E_INVALID_REQUEST, leat_view_str("Too many settings for one topic."));
+                leat_log_topic_unref(topic);
                 return;
         }
         struct leat_log_config *changes = leat_arena_alloc(req->arena, (size_t)in->configs_count * sizeof(*changes));

@@ -10,6 +10,9 @@
 
 #include "broker_int.h"
 
+#define METADATA_PARTITIONS_MAX 500000 /* of one answer */
+#define AUTO_CREATE_MAX 1000           /* topics made by one request */
+
 /* AclOperation bits: all that exist for a topic, and for the cluster. */
 #define TOPIC_OPERATIONS 0x0df8
 #define CLUSTER_OPERATIONS 0x1fa0
@@ -72,16 +75,20 @@ static void all_topics_fill(struct broker_request *req, struct leat_kafka_metada
         free(topics);
 }
 
+/* @budget: partitions that the answer may still hold; a request that names a large topic many times ends there. */
 static void named_topic_fill(struct broker_request *req, const struct leat_kafka_metadata_request_topic *in,
-                             struct leat_kafka_metadata_topic *out)
+                             int64_t *budget, struct leat_kafka_metadata_topic *out)
 {
         int16_t error = 0;
         struct leat_log_topic *topic = leat_broker_topic_lookup(req->home->broker, in->name, &in->topic_id, &error);
-        if (topic != NULL) {
+        if (topic != NULL && (*budget -= topic->partitions) >= 0) {
                 topic_fill(req, topic, out);
                 leat_log_topic_unref(topic);
                 return;
         }
+        if (topic != NULL)
+                error = LEAT_KAFKA_E_INVALID_REQUEST;
+        leat_log_topic_unref(topic);
         if (in->name.data != NULL && leat_broker_topic_name_bad(req->arena, in->name) != NULL)
                 error = LEAT_KAFKA_E_INVALID_TOPIC_EXCEPTION;
         out->error_code = error;
@@ -105,6 +112,7 @@ static void metadata_answer(void *arg)
         const struct leat_kafka_metadata_request *msg = req->message;
         struct leat_kafka_metadata_response res;
         struct leat_kafka_metadata_broker node;
+        int64_t budget = METADATA_PARTITIONS_MAX;
         LEAT_KAFKA_INIT(metadata_response, &res);
         LEAT_KAFKA_INIT(metadata_broker, &node);
         node.node_id = BROKER_NODE_ID;
@@ -121,7 +129,7 @@ static void metadata_answer(void *arg)
                 res.topics = LEAT_KAFKA_NEW(req->arena, metadata_topic, (size_t)msg->topics_count);
                 res.topics_count = msg->topics_count;
                 for (int32_t i = 0; i < msg->topics_count; i++)
-                        named_topic_fill(req, &msg->topics[i], &res.topics[i]);
+                        named_topic_fill(req, &msg->topics[i], &budget, &res.topics[i]);
         }
         leat_broker_respond(req, &res);
 }
@@ -145,7 +153,7 @@ static void metadata_create(void *arg)
 {
         struct broker_request *req = arg;
         const struct leat_kafka_metadata_request *msg = req->message;
-        for (int32_t i = 0; i < msg->topics_count; i++) {
+        for (int32_t i = 0, made = 0; i < msg->topics_count && made < AUTO_CREATE_MAX; i++) {
                 struct leat_error err;
                 struct leat_log_topic *topic = NULL;
                 if (!may_create(req, &msg->topics[i]))
@@ -161,6 +169,7 @@ static void metadata_create(void *arg)
                         leat_diag_error("broker", "topic not created", &err);
                 if (rc == 0)
                         leat_log_topic_unref(topic);
+                made++;
         }
         leat_broker_go_home(req, metadata_answer);
 }

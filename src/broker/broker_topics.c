@@ -10,6 +10,8 @@
 
 #include "broker_int.h"
 
+#define CREATE_TOPICS_MAX 10000 /* of one request */
+
 /* ---- CreateTopics ------------------------------------------------------------------------------------ */
 
 static int16_t refuse(struct leat_kafka_created_topic *out, int16_t code, struct leat_view message)
@@ -20,18 +22,16 @@ static int16_t refuse(struct leat_kafka_created_topic *out, int16_t code, struct
 }
 
 /* Partitions from an explicit assignment, all of them on our one node; 0 when it is not that. */
-static uint32_t assigned_partitions(const struct leat_kafka_create_topic *in)
+static uint32_t assigned_partitions(struct leat_arena *arena, const struct leat_kafka_create_topic *in)
 {
         uint32_t count = (uint32_t)in->assignments_count;
+        bool *seen = leat_arena_zalloc(arena, count * sizeof(*seen));
         for (uint32_t i = 0; i < count; i++) {
                 const struct leat_kafka_create_topic_assignment *a = &in->assignments[i];
                 if (a->broker_ids_count != 1 || a->broker_ids[0] != BROKER_NODE_ID || a->partition_index < 0 ||
-                    (uint32_t)a->partition_index >= count)
+                    (uint32_t)a->partition_index >= count || seen[a->partition_index])
                         return 0;
-                for (uint32_t j = 0; j < i; j++) {
-                        if (in->assignments[j].partition_index == a->partition_index)
-                                return 0;
-                }
+                seen[a->partition_index] = true;
         }
         return count;
 }
@@ -45,7 +45,7 @@ static int16_t shape_check(struct leat_arena *arena, const struct leat_kafka_cre
                                       leat_broker_text(arena, "A manual partition assignment was specified, but "
                                                               "numPartitions or replicationFactor was "
                                                               "not set to -1."));
-                *ret_partitions = in->assignments_count > LEAT_LOG_PARTITIONS_MAX ? 0 : assigned_partitions(in);
+                *ret_partitions = in->assignments_count > LEAT_LOG_PARTITIONS_MAX ? 0 : assigned_partitions(arena, in);
                 if (*ret_partitions == 0)
                         return refuse(
                                 out, LEAT_KAFKA_E_INVALID_REPLICA_ASSIGNMENT,
@@ -174,6 +174,11 @@ static void create_topics_run(void *arg)
 
 void leat_broker_create_topics(struct broker_request *req)
 {
+        const struct leat_kafka_create_topics_request *msg = req->message;
+        if (msg->topics_count > CREATE_TOPICS_MAX) {
+                leat_broker_respond_close(req, "CreateTopics with too many topics");
+                return;
+        }
         req->op = LEAT_KAFKA_NEW(req->arena, create_topics_response, 1);
         leat_broker_go_admin(req, create_topics_run);
 }
