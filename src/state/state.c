@@ -107,7 +107,8 @@ static int open_writer(struct leat_state *state, struct leat_error *err)
         char path[4096];
         LEAT_TRY(make_folder(state->dir, err));
         snprintf(path, sizeof path, "%s/lock", state->dir);
-        return leat_os_lock_file(path, state->options.lock_wait_us > 0 ? state->options.lock_wait_us : LOCK_WAIT_US, &state->lock_fd, err);
+        return leat_os_lock_file(path, state->options.lock_wait_us > 0 ? state->options.lock_wait_us : LOCK_WAIT_US,
+                                 &state->lock_fd, err);
 }
 
 int leat_state_open(const struct leat_state_options *options, struct leat_state **ret_state, int64_t *ret_tick,
@@ -162,7 +163,10 @@ void leat_state_close(struct leat_state *state)
         free(state);
 }
 
-int64_t leat_state_tick(const struct leat_state *state) { return state->tick; }
+int64_t leat_state_tick(const struct leat_state *state)
+{
+        return state->tick;
+}
 
 int64_t leat_state_unpublished_bytes(const struct leat_state *state)
 {
@@ -193,7 +197,8 @@ int leat_state_define(struct leat_state *state, const struct leat_arr_def *def, 
         if (have != NULL) {
                 if (leat_arr_def_eq(&have->table->arr->def, def))
                         return 0;
-                return leat_error_set(err, LEAT_EEXISTS, "arrangement %" PRIu64 " exists with another definition", def->id);
+                return leat_error_set(err, LEAT_EEXISTS, "arrangement %" PRIu64 " exists with another definition",
+                                      def->id);
         }
         uint64_t seed;
         leat_os_random(&seed, sizeof seed);
@@ -235,11 +240,12 @@ static int merge_memory(struct leat_state *state, struct leat_entry *entry, int6
         for (;;) {
                 const struct leat_bucket *bucket = leat_table_find(entry->table, id);
                 uint32_t from, count;
-                if (bucket == NULL || !leat_merge_pick(bucket->runs, bucket->mem_count, LEAT_FANOUT_MEMORY, &from, &count))
+                if (bucket == NULL ||
+                    !leat_merge_pick(bucket->runs, bucket->mem_count, LEAT_FANOUT_MEMORY, &from, &count))
                         return 0;
                 struct leat_run *run;
-                LEAT_TRY(leat_merge_all(entry->table->arr, id, bucket->runs + from, count, from + count < bucket->count, NULL,
-                                        &run, err));
+                LEAT_TRY(leat_merge_all(entry->table->arr, id, bucket->runs + from, count, from + count < bucket->count,
+                                        NULL, &run, err));
                 leat_state_replace(state, entry, id, from, count, run, true);
         }
 }
@@ -265,7 +271,8 @@ int leat_state_apply(struct leat_state *state, uint64_t arr, int64_t tick, const
         if (entry == NULL)
                 return leat_error_set(err, LEAT_ENOTFOUND, "there is no arrangement %" PRIu64, arr);
         if (tick < state->tick)
-                return leat_error_set(err, LEAT_EINVAL, "tick %" PRId64 " comes after tick %" PRId64, tick, state->tick);
+                return leat_error_set(err, LEAT_EINVAL, "tick %" PRId64 " comes after tick %" PRId64, tick,
+                                      state->tick);
         if (state->options.role == LEAT_STATE_WRITER && state->memory_bytes > (uint64_t)state->options.memory_bytes)
                 LEAT_TRY(leat_state_flush(state, false, err));
         struct leat_run **runs;
@@ -283,6 +290,14 @@ int leat_state_apply(struct leat_state *state, uint64_t arr, int64_t tick, const
                 changed(state);
         state->tick = tick;
         return rc;
+}
+
+void leat_state_advance(struct leat_state *state, int64_t tick)
+{
+        if (tick <= state->tick)
+                return;
+        changed(state);
+        state->tick = tick;
 }
 
 void leat_state_drop_expired(struct leat_state *state, struct leat_entry *entry, int64_t time_us)

@@ -26,20 +26,21 @@ static int check_batch(const struct leat_arr *arr, const struct leat_batch *rows
 {
         const struct leat_arr_def *def = &arr->def;
         if (rows->column_count != def->column_count)
-                return leat_error_set(err, LEAT_EINVAL, "arrangement %" PRIu64 " has %u columns, the rows have %u", def->id,
-                                      def->column_count, rows->column_count);
+                return leat_error_set(err, LEAT_EINVAL, "arrangement %" PRIu64 " has %u columns, the rows have %u",
+                                      def->id, def->column_count, rows->column_count);
         for (uint32_t c = 0; c < def->column_count; c++) {
                 const struct leat_column *col = &rows->columns[c];
                 if (!leat_type_eq(&col->type, &def->types[c]))
-                        return leat_error_set(err, LEAT_ETYPE, "column %u of arrangement %" PRIu64 " has another type", c + 1,
-                                              def->id);
+                        return leat_error_set(err, LEAT_ETYPE, "column %u of arrangement %" PRIu64 " has another type",
+                                              c + 1, def->id);
                 if (!leat_type_is_text(&col->type))
                         continue;
                 for (uint32_t i = 0; i < rows->rows; i++)
                         if (leat_column_cell(col, i).len > LEAT_ROW_TEXT_MAX)
-                                return leat_error_set(err, LEAT_ETOOBIG,
-                                                      "a value of %u bytes in column %u: state keeps values up to %u bytes",
-                                                      leat_column_cell(col, i).len, c + 1, LEAT_ROW_TEXT_MAX);
+                                return leat_error_set(
+                                        err, LEAT_ETOOBIG,
+                                        "a value of %u bytes in column %u: state keeps values up to %u bytes",
+                                        leat_column_cell(col, i).len, c + 1, LEAT_ROW_TEXT_MAX);
         }
         return 0;
 }
@@ -52,8 +53,9 @@ static int cmp_columns(const struct apply *a, uint32_t from, uint32_t to, uint32
                 int order = leat_cell_cmp(&col->type, leat_column_cell(col, x), leat_column_cell(col, y));
                 uint32_t place = c - def->key_count;
                 if (order != 0)
-                        return c >= def->key_count && place < def->order_count && ((def->order_desc >> place) & 1) ? -order
-                                                                                                                   : order;
+                        return c >= def->key_count && place < def->order_count && ((def->order_desc >> place) & 1)
+                                       ? -order
+                                       : order;
         }
         return 0;
 }
@@ -96,7 +98,8 @@ static uint32_t fold_rows(struct apply *a, uint32_t *rows, uint32_t *tmp, uint32
                 } else if (a->arr->def.mode == LEAT_ARR_MAP) {
                         rows[n - 1] = rows[i];
                 } else {
-                        a->sums[rows[n - 1]] += a->sums[rows[i]];
+                        /* Weights of strangers may run over: they wrap. */
+                        a->sums[rows[n - 1]] = (int64_t)((uint64_t)a->sums[rows[n - 1]] + (uint64_t)a->sums[rows[i]]);
                 }
         }
         if (a->arr->def.mode == LEAT_ARR_MAP)

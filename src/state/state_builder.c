@@ -77,8 +77,8 @@ int leat_pack_writer_finish(struct leat_pack_writer *pack, struct leat_pack **re
 
 struct part {
         struct leat_buf buf;
-        uint64_t base;  /* place in the file */
-        uint64_t done;  /* bytes written there */
+        uint64_t base; /* place in the file */
+        uint64_t done; /* bytes written there */
         struct leat_buf crcs;
 };
 
@@ -99,7 +99,10 @@ struct leat_builder {
         struct leat_batch *scratch;
 };
 
-static uint64_t align64(uint64_t n) { return (n + 63) & ~63ull; }
+static uint64_t align64(uint64_t n)
+{
+        return (n + 63) & ~63ull;
+}
 
 static uint8_t prefix_bits_for(uint64_t keys)
 {
@@ -163,7 +166,10 @@ void leat_builder_ticks(struct leat_builder *b, int64_t low, int64_t high)
         b->info.tick_high = LEAT_MAX(b->info.tick_high, high);
 }
 
-uint64_t leat_builder_rows(const struct leat_builder *b) { return b->info.rows + b->pending; }
+uint64_t leat_builder_rows(const struct leat_builder *b)
+{
+        return b->info.rows + b->pending;
+}
 
 /* Writes whole pages of a part (all of it when @all) and keeps their checksums. */
 static int part_flush(struct leat_builder *b, enum leat_region r, bool all, struct leat_error *err)
@@ -226,11 +232,12 @@ static int add_block(struct leat_builder *b, const struct leat_batch *batch, con
         struct part *part = &b->parts[LEAT_R_BLOCK];
         size_t at = part->buf.len;
         if (b->info.rows + count >= UINT32_MAX)
-                return leat_error_set(err, LEAT_ETOOBIG, "a run of arrangement %" PRIu64 " would hold more than 4 billion rows",
+                return leat_error_set(err, LEAT_ETOOBIG,
+                                      "a run of arrangement %" PRIu64 " would hold more than 4 billion rows",
                                       b->arr->def.id);
         if (!leat_block_encode(&part->buf, batch, rows, from, count, weights))
-                return leat_error_set(err, LEAT_ETOOBIG, "%u rows of arrangement %" PRIu64 " take more than 4 GiB", count,
-                                      b->arr->def.id);
+                return leat_error_set(err, LEAT_ETOOBIG, "%u rows of arrangement %" PRIu64 " take more than 4 GiB",
+                                      count, b->arr->def.id);
         struct leat_block_place place = {.offset = part->done + at, .bytes = (uint32_t)(part->buf.len - at)};
         if (b->pack != NULL)
                 place.crc = leat_crc32c(0, part->buf.data + at, place.bytes);

@@ -151,7 +151,8 @@ static void column_text(struct leat_arena *arena, const struct leat_ref *refs, u
                         if (ref->block == NULL)
                                 continue;
                         const struct leat_block_col *col = leat_block_col(ref->block, number);
-                        __builtin_prefetch(ref->block + col->data + (size_t)ref->row * (col->enc == LEAT_ENC_DICT ? 1 : 4));
+                        __builtin_prefetch(ref->block + col->data +
+                                           (size_t)ref->row * (col->enc == LEAT_ENC_DICT ? 1 : 4));
                 }
                 for (uint32_t i = 0; i < n; i++) {
                         const struct leat_ref *ref = &refs[base + i];

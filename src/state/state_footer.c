@@ -110,8 +110,8 @@ static int footer_fields(struct leat_cursor *cur, struct leat_run *run, struct l
                 return bad(err, "no footer where one must be");
         uint32_t version = leat_cursor_le32(cur);
         if (version != LEAT_STATE_VERSION)
-                return leat_error_set(err, LEAT_EUNSUPPORTED, "run of version %u, this program reads version %u", version,
-                                      LEAT_STATE_VERSION);
+                return leat_error_set(err, LEAT_EUNSUPPORTED, "run of version %u, this program reads version %u",
+                                      version, LEAT_STATE_VERSION);
         info->shard = leat_cursor_le32(cur);
         info->prefix_bits = leat_cursor_u8(cur);
         info->dead = leat_cursor_u8(cur) != 0;
@@ -152,8 +152,7 @@ static int footer_pages(struct leat_cursor *cur, struct leat_run *run, struct le
         return 0;
 }
 
-int leat_footer_decode(struct leat_view bytes, const struct leat_arr *arr, struct leat_run *run,
-                       struct leat_error *err)
+int leat_footer_decode(struct leat_view bytes, const struct leat_arr *arr, struct leat_run *run, struct leat_error *err)
 {
         if (bytes.len < LEAT_FOOTER_TAIL || leat_get_le32(bytes.data + bytes.len - 4) != FOOTER_MAGIC)
                 return bad(err, "no end mark");

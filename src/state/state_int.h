@@ -23,9 +23,9 @@
 #define LEAT_DIR_PAGE 65536u
 #define LEAT_ROW_TEXT_MAX (4u << 20) /* bytes of one string in a row: keeps a block under 4 GiB */
 #define LEAT_STATE_VERSION 1u
-#define LEAT_FANOUT_MEMORY 16u /* runs of one size class that make a merge: small ones cost little to ask ... */
-#define LEAT_FANOUT_FILES 8u   /* ... large ones a cache miss a key */
-#define LEAT_BUCKET_NONE INT64_MIN   /* rows whose time is NULL: never expires */
+#define LEAT_FANOUT_MEMORY 16u     /* runs of one size class that make a merge: small ones cost little to ask ... */
+#define LEAT_FANOUT_FILES 8u       /* ... large ones a cache miss a key */
+#define LEAT_BUCKET_NONE INT64_MIN /* rows whose time is NULL: never expires */
 #define LEAT_COLUMNS_MAX 4096u
 #define LEAT_SECTION_ROWS_MAX (1u << 22)
 #define LEAT_PREFIX_BITS_MAX 28u
@@ -167,15 +167,15 @@ struct leat_run_info {
 struct leat_run {
         _Atomic uint32_t refs;
         struct leat_run_info info;
-        const uint64_t *hashes;  /* one a key, ascending */
-        const uint32_t *rows;    /* first row of each key and the end; NULL: row i is key i */
-        const uint32_t *starts;  /* first key of each hash prefix, 2^prefix_bits + 1 of them */
+        const uint64_t *hashes; /* one a key, ascending */
+        const uint32_t *rows;   /* first row of each key and the end; NULL: row i is key i */
+        const uint32_t *starts; /* first key of each hash prefix, 2^prefix_bits + 1 of them */
         const uint64_t *bloom;
         uint64_t bloom_words;
         const struct leat_block_place *table;
         uint32_t block_count;
         const uint8_t *blocks;
-        uint64_t bytes; /* all of it */
+        uint64_t bytes;             /* all of it */
         _Atomic uint32_t hit_share; /* of 256 keys that were asked for lately, how many were here */
         /* memory: what the builder made */
         struct leat_buf owned[LEAT_R_COUNT];
@@ -186,7 +186,7 @@ struct leat_run {
         _Atomic bool trusted;             /* everything was checked, or made here */
         uint32_t *page_crc;
         uint64_t region_offset[LEAT_R_COUNT], region_bytes[LEAT_R_COUNT]; /* from pack_offset on */
-        uint32_t region_page[LEAT_R_COUNT]; /* number of the region's first page */
+        uint32_t region_page[LEAT_R_COUNT];                               /* number of the region's first page */
         _Atomic uint64_t *page_seen, *block_seen;
         _Atomic uint64_t unseen;
 };
@@ -227,7 +227,10 @@ static inline uint64_t leat_bloom_mask(uint64_t hash)
         return 1ull << (hash & 63) | 1ull << ((hash >> 6) & 63) | 1ull << ((hash >> 12) & 63) |
                1ull << ((hash >> 18) & 63);
 }
-static inline uint64_t leat_bloom_word(uint64_t hash, uint64_t words) { return ((hash >> 32) * words) >> 32; }
+static inline uint64_t leat_bloom_word(uint64_t hash, uint64_t words)
+{
+        return ((hash >> 32) * words) >> 32;
+}
 
 /* ---- building ---------------------------------------------------------------------- */
 /* A file under construction. Runs are appended one after the other. */
@@ -238,11 +241,11 @@ struct leat_pack_writer {
         uint64_t end; /* where the next run begins */
         uint64_t unsynced;
 };
-int leat_pack_writer_open(const char *dir, uint64_t seq, struct leat_pack_writer *pack, struct leat_error *err)
-        LEAT_NODISCARD;
+int leat_pack_writer_open(const char *dir, uint64_t seq, struct leat_pack_writer *pack,
+                          struct leat_error *err) LEAT_NODISCARD;
 /* Syncs, closes and maps it. On failure the file is removed. */
-int leat_pack_writer_finish(struct leat_pack_writer *pack, struct leat_pack **ret_pack, struct leat_error *err)
-        LEAT_NODISCARD;
+int leat_pack_writer_finish(struct leat_pack_writer *pack, struct leat_pack **ret_pack,
+                            struct leat_error *err) LEAT_NODISCARD;
 void leat_pack_writer_abort(struct leat_pack_writer *pack);
 
 struct leat_builder;
@@ -254,15 +257,14 @@ void leat_builder_ticks(struct leat_builder *builder, int64_t low, int64_t high)
 /* Keys in hash order: the next key begins at the next row added. */
 int leat_builder_keys(struct leat_builder *builder, const uint64_t *hashes, const uint32_t *first_rows, uint32_t count,
                       struct leat_error *err) LEAT_NODISCARD;
-int leat_builder_refs(struct leat_builder *builder, const struct leat_ref *refs, const int64_t *weights,
-                      uint32_t count, struct leat_error *err) LEAT_NODISCARD;
+int leat_builder_refs(struct leat_builder *builder, const struct leat_ref *refs, const int64_t *weights, uint32_t count,
+                      struct leat_error *err) LEAT_NODISCARD;
 int leat_builder_batch(struct leat_builder *builder, const struct leat_batch *batch, const uint32_t *rows,
                        const int64_t *weights, uint32_t count, struct leat_error *err) LEAT_NODISCARD;
 /* Rows added so far. */
 uint64_t leat_builder_rows(const struct leat_builder *builder);
 /* The run; NULL when no row came. A run of a pack gets its pack by leat_run_attach once that is finished. */
-int leat_builder_finish(struct leat_builder *builder, struct leat_run **ret_run, struct leat_error *err)
-        LEAT_NODISCARD;
+int leat_builder_finish(struct leat_builder *builder, struct leat_run **ret_run, struct leat_error *err) LEAT_NODISCARD;
 /* Points the run at the mapped pack. */
 void leat_run_attach(struct leat_run *run, struct leat_pack *pack);
 
@@ -298,8 +300,7 @@ struct leat_key_merge {
 };
 /* Merges the rows of one key out of several runs, newest first; equal rows become one. */
 int leat_key_merge(const struct leat_arr *arr, struct leat_range *ranges, uint32_t count,
-                   const struct leat_key_merge *how, struct leat_row_list *out, struct leat_error *err)
-        LEAT_NODISCARD;
+                   const struct leat_key_merge *how, struct leat_row_list *out, struct leat_error *err) LEAT_NODISCARD;
 bool leat_key_same(const struct leat_arr *arr, struct leat_ref a, struct leat_ref b);
 
 /* Several runs of one bucket, newest first, read as one in slices of the hash space. */
@@ -430,7 +431,7 @@ int leat_manifest_list(const char *dir, int64_t ret_ticks[2], struct leat_error 
 struct leat_entry {
         struct leat_table *table;
         int64_t expired_us;
-        bool loaded; /* the newest manifest that was read names it */
+        bool loaded;              /* the newest manifest that was read names it */
         struct leat_run **leaves; /* reader: the runs of single ticks after the manifest */
         uint32_t leaf_count, leaf_cap;
 };
@@ -470,12 +471,12 @@ void leat_entry_done(struct leat_entry *entry);
 void leat_state_replace(struct leat_state *state, struct leat_entry *entry, int64_t bucket, uint32_t from,
                         uint32_t count, struct leat_run *run, bool mem);
 /* Runs of a tick go in front; full size classes in memory become one. */
-int leat_state_push(struct leat_state *state, struct leat_entry *entry, struct leat_run *run, struct leat_error *err)
-        LEAT_NODISCARD;
+int leat_state_push(struct leat_state *state, struct leat_entry *entry, struct leat_run *run,
+                    struct leat_error *err) LEAT_NODISCARD;
 void leat_state_drop_expired(struct leat_state *state, struct leat_entry *entry, int64_t time_us);
 /* Loads the manifest at @tick into an empty list of entries. */
-int leat_state_load(struct leat_state *state, int64_t tick, struct leat_buf *ret_extra, struct leat_error *err)
-        LEAT_NODISCARD;
+int leat_state_load(struct leat_state *state, int64_t tick, struct leat_buf *ret_extra,
+                    struct leat_error *err) LEAT_NODISCARD;
 /* Writer: takes stock of the folder and removes what no manifest names. */
 int leat_state_sweep(struct leat_state *state, int64_t older_tick, struct leat_error *err) LEAT_NODISCARD;
 /* Runs in memory to a file; @all false: only of arrangements that hold much. */

@@ -85,7 +85,8 @@ static int job_slice(struct leat_job *job, bool *ret_end, struct leat_error *err
         if (*ret_end)
                 return 0;
         LEAT_TRY(leat_builder_keys(job->builder, job->merge.hashes, job->merge.firsts, job->merge.key_count, err));
-        return leat_builder_refs(job->builder, job->merge.rows.refs, job->merge.rows.weights, job->merge.rows.count, err);
+        return leat_builder_refs(job->builder, job->merge.rows.refs, job->merge.rows.weights, job->merge.rows.count,
+                                 err);
 }
 
 static int job_finish(struct leat_state *state, struct leat_error *err)

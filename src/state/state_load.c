@@ -66,7 +66,7 @@ static struct leat_run *open_find(const struct open_runs *open, const struct lea
 
 struct loading {
         const char *dir;
-        struct open_runs old;    /* of the state before */
+        struct open_runs old;     /* of the state before */
         struct leat_pack **packs; /* opened now */
         uint32_t pack_count, pack_cap;
 };
@@ -102,8 +102,9 @@ static int load_run(struct loading *l, struct leat_arr *arr, const struct leat_m
         struct leat_run *run;
         LEAT_TRY(leat_run_open(pack, want->offset, want->bytes, arr, &run, err));
         if (run->info.bucket != want->bucket || run->info.rows != want->rows) {
-                leat_error_set(err, LEAT_ECORRUPT, "%s at byte %" PRIu64 ": the run is not the one that the manifest names",
-                               pack->path, want->offset);
+                leat_error_set(err, LEAT_ECORRUPT,
+                               "%s at byte %" PRIu64 ": the run is not the one that the manifest names", pack->path,
+                               want->offset);
                 leat_run_unref(run);
                 return LEAT_ECORRUPT;
         }
@@ -133,8 +134,8 @@ static void entries_free(struct leat_entry *entries, uint32_t count)
 }
 
 /* Replaces state->entries by those of the manifest; the old ones are given back. */
-static int load_entries(struct leat_state *state, int64_t tick, struct leat_buf *ret_extra,
-                        struct leat_entry **ret_old, uint32_t *ret_old_count, struct leat_error *err)
+static int load_entries(struct leat_state *state, int64_t tick, struct leat_buf *ret_extra, struct leat_entry **ret_old,
+                        uint32_t *ret_old_count, struct leat_error *err)
 {
         char path[4096];
         struct leat_buf bytes = LEAT_BUF_INIT;
@@ -249,8 +250,8 @@ static int carry_over(struct leat_state *state, const struct leat_entry *old, in
                         return 0; /* the writer dropped it */
                 entry = leat_state_entry_add(state, leat_table_new(old->table->arr));
         } else if (!leat_arr_def_eq(&entry->table->arr->def, &arr->def)) {
-                return leat_error_set(err, LEAT_ECORRUPT, "arrangement %" PRIu64 " has another definition in the manifest",
-                                      arr->def.id);
+                return leat_error_set(err, LEAT_ECORRUPT,
+                                      "arrangement %" PRIu64 " has another definition in the manifest", arr->def.id);
         }
         if (old->expired_us > entry->expired_us) {
                 leat_state_drop_expired(state, entry, old->expired_us);
@@ -263,25 +264,26 @@ int leat_state_refresh(struct leat_state *state, int64_t *ret_tick, struct leat_
 {
         if (state->options.role != LEAT_STATE_READER)
                 return leat_error_set(err, LEAT_EDENIED, "the writer of a state has nothing to refresh");
-        int64_t ticks[2];
+        int64_t ticks[2], manifest_tick = -1;
         int rc = 0;
         struct leat_entry *old = NULL;
         uint32_t old_count = 0;
         for (int attempt = 0;; attempt++) {
                 LEAT_TRY(leat_manifest_list(state->dir, ticks, err));
                 *ret_tick = state->tick;
-                if (ticks[0] < 0 || ticks[0] <= state->named[0].tick)
+                /* The state never jumps: a manifest that is ahead waits until the ticks have come to it. */
+                manifest_tick = ticks[0] <= state->tick ? ticks[0] : ticks[1];
+                if (manifest_tick < 0 || manifest_tick <= state->named[0].tick || manifest_tick > state->tick)
                         return 0;
-                rc = load_entries(state, ticks[0], NULL, &old, &old_count, err);
+                rc = load_entries(state, manifest_tick, NULL, &old, &old_count, err);
                 if (rc != LEAT_ENOTFOUND || attempt == 10)
                         break;
         }
         LEAT_TRY(rc);
         state->memory_bytes = 0;
         for (uint32_t i = 0; i < old_count && rc == 0; i++)
-                rc = carry_over(state, &old[i], ticks[0], err);
+                rc = carry_over(state, &old[i], manifest_tick, err);
         entries_free(old, old_count);
-        state->tick = LEAT_MAX(state->tick, ticks[0]);
         *ret_tick = state->tick;
         if (rc != 0 && err != NULL)
                 err->fatal = true;

@@ -25,8 +25,9 @@ static int check_keys(const struct leat_arr *arr, const struct leat_batch *keys,
                                       arr->def.id, arr->def.key_count, keys->column_count);
         for (uint32_t c = 0; c < keys->column_count; c++)
                 if (!leat_type_eq(&keys->columns[c].type, &arr->def.types[c]))
-                        return leat_error_set(err, LEAT_ETYPE, "key column %u of arrangement %" PRIu64 " has another type",
-                                              c + 1, arr->def.id);
+                        return leat_error_set(err, LEAT_ETYPE,
+                                              "key column %u of arrangement %" PRIu64 " has another type", c + 1,
+                                              arr->def.id);
         return 0;
 }
 
@@ -79,29 +80,30 @@ static void probe_set_init(struct probe_set *set, struct leat_arena *arena, cons
                 e[i] = (struct leat_sort){hashes[i], 0, i};
         sorted = leat_sort_hashes(e, e + count, count, 0, &bins, &cap);
         for (uint32_t i = 0; i < count; i++)
-                set->probes[i] = (struct leat_probe){sorted[i].hash, leat_bloom_mask(sorted[i].hash), sorted[i].index, 0};
+                set->probes[i] =
+                        (struct leat_probe){sorted[i].hash, leat_bloom_mask(sorted[i].hash), sorted[i].index, 0};
         free(bins);
         free(e);
 }
 
 /* ---- lookup ------------------------------------------------------------------------- */
 
-#define LOOKUP_KEYS 4096u /* keys that go through all runs together: what they touched is still in the cache at the end */
+#define LOOKUP_KEYS \
+        4096u /* keys that go through all runs together: what they touched is still in the cache at the end */
 
 struct lookup {
         const struct probe_set *set;
         struct leat_batch *out;
         uint64_t *found;
-        struct leat_arena *arena;   /* of the caller */
-        struct leat_batch *scratch; /* rows of one group, in the order of the probes */
+        struct leat_arena *arena;            /* of the caller */
+        struct leat_batch *scratch;          /* rows of one group, in the order of the probes */
         struct leat_probe open[LOOKUP_KEYS]; /* not found yet */
         uint32_t open_count;
         struct leat_hit hits[LOOKUP_KEYS];
         struct leat_ref refs[LOOKUP_KEYS];
 };
 
-static int lookup_run(struct lookup *l, struct leat_run *run, const struct leat_batch *keys,
-                      struct leat_error *err)
+static int lookup_run(struct lookup *l, struct leat_run *run, const struct leat_batch *keys, struct leat_error *err)
 {
         uint32_t hit_count = 0, n = 0, at = 0;
         const struct leat_arr *arr = l->set->arr;
@@ -143,8 +145,8 @@ static void scatter(struct lookup *l, const struct leat_probe *probes, uint32_t 
                         ((uint64_t *)to->data)[probes[i].row] = ((const uint64_t *)from.data)[i];
         else
                 for (uint32_t i = 0; i < count; i++)
-                        memcpy((uint8_t *)to->data + (size_t)probes[i].row * width, (const uint8_t *)from.data + (size_t)i * width,
-                               width);
+                        memcpy((uint8_t *)to->data + (size_t)probes[i].row * width,
+                               (const uint8_t *)from.data + (size_t)i * width, width);
         if (from.validity == NULL)
                 return;
         l->scratch->columns[number].validity = from.validity;
@@ -219,7 +221,8 @@ int leat_state_lookup(struct leat_state_snapshot *snapshot, uint64_t arr_id, con
         const struct leat_arr *arr = table->arr;
         if (!arr->single)
                 return leat_error_set(err, LEAT_EINVAL,
-                                      "arrangement %" PRIu64 " has several rows a key: gather them, lookup is for one", arr_id);
+                                      "arrangement %" PRIu64 " has several rows a key: gather them, lookup is for one",
+                                      arr_id);
         LEAT_TRY(check_keys(arr, keys, err));
         struct probe_set set;
         struct leat_arena *work = leat_arena_new(0);
@@ -258,8 +261,8 @@ struct leat_gather {
         struct leat_state_snapshot *snapshot;
         const struct leat_table *table;
         struct leat_gather_options options;
-        struct leat_arena *arena;  /* of the whole gather: keys */
-        struct leat_arena *chunk;  /* of the rows given out last */
+        struct leat_arena *arena; /* of the whole gather: keys */
+        struct leat_arena *chunk; /* of the rows given out last */
         struct probe_set set;
         uint32_t next; /* probe to go on with */
         struct found *found;
@@ -271,8 +274,7 @@ struct leat_gather {
 };
 
 int leat_gather_open(struct leat_state_snapshot *snapshot, uint64_t arr_id, const struct leat_batch *keys,
-                     const struct leat_gather_options *options, struct leat_gather **ret_gather,
-                     struct leat_error *err)
+                     const struct leat_gather_options *options, struct leat_gather **ret_gather, struct leat_error *err)
 {
         static const struct leat_gather_options none;
         const struct leat_table *table = table_of(snapshot, arr_id, err);
@@ -307,7 +309,8 @@ int leat_gather_open(struct leat_state_snapshot *snapshot, uint64_t arr_id, cons
                         bounds[both.column_count++] = *options->low;
                 if (options->high != NULL)
                         bounds[both.column_count++] = *options->high;
-                const struct leat_batch *copy = leat_canon(g->arena, leat_batch_copy(g->arena, &both), both.column_count);
+                const struct leat_batch *copy =
+                        leat_canon(g->arena, leat_batch_copy(g->arena, &both), both.column_count);
                 if (options->low != NULL)
                         g->options.low = &copy->columns[0];
                 if (options->high != NULL)

@@ -55,7 +55,10 @@ static int bad(struct leat_error *err, const char *file, size_t at, const char *
         return LEAT_ECORRUPT;
 }
 
-static void release_arr(void *arr) { leat_arr_unref(arr); }
+static void release_arr(void *arr)
+{
+        leat_arr_unref(arr);
+}
 
 static int decode_arr(struct leat_arena *arena, struct leat_cursor *cur, const char *file,
                       struct leat_manifest_arr *arr, struct leat_error *err)
@@ -96,8 +99,8 @@ int leat_manifest_decode(struct leat_arena *arena, struct leat_view bytes, const
                 return bad(err, file, 0, "this is no manifest");
         uint32_t version = leat_cursor_le32(&cur);
         if (version != LEAT_STATE_VERSION)
-                return leat_error_set(err, LEAT_EUNSUPPORTED, "%s has version %u, this program reads version %u", file, version,
-                                      LEAT_STATE_VERSION);
+                return leat_error_set(err, LEAT_EUNSUPPORTED, "%s has version %u, this program reads version %u", file,
+                                      version, LEAT_STATE_VERSION);
         m.tick = (int64_t)leat_cursor_le64(&cur);
         m.next_seq = leat_cursor_le64(&cur);
         m.extra = leat_cursor_bytes(&cur, leat_cursor_le32(&cur));

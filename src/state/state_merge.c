@@ -98,7 +98,8 @@ static int cmp_rows(const struct leat_arr *arr, struct leat_ref a, struct leat_r
 {
         const struct leat_arr_def *def = &arr->def;
         for (uint32_t c = def->key_count; c < arr->ident_count; c++) {
-                int order = leat_cell_cmp(&def->types[c], leat_block_cell(a.block, c, a.row), leat_block_cell(b.block, c, b.row));
+                int order = leat_cell_cmp(&def->types[c], leat_block_cell(a.block, c, a.row),
+                                          leat_block_cell(b.block, c, b.row));
                 uint32_t place = c - def->key_count;
                 if (order != 0)
                         return place < def->order_count && ((def->order_desc >> place) & 1) ? -order : order;
@@ -191,7 +192,8 @@ int leat_key_merge(const struct leat_arr *arr, struct leat_range *ranges, uint32
                         range_step(&ranges[i], how->reverse);
                         heads[i].block = NULL;
                         if (ranges[i].low < ranges[i].high)
-                                rc = leat_run_ref_at(ranges[i].run, range_head(&ranges[i], how->reverse), &heads[i], err);
+                                rc = leat_run_ref_at(ranges[i].run, range_head(&ranges[i], how->reverse), &heads[i],
+                                                     err);
                 }
                 row.tag = 0;
                 emit(arr, how, out, row, weight);
@@ -256,7 +258,8 @@ static int slice_collect(struct leat_merge *merge, uint32_t *ret_count, struct l
                 if (!last) {
                         /* Step on in growing strides, then look for the end in the last one. */
                         uint64_t bound = (merge->slice + 1) << (64 - merge->slice_bits), stride = 64, low = at;
-                        LEAT_TRY(leat_run_touch(run, LEAT_R_HASH, at * 8, (LEAT_MIN(end, at + SLICE_KEYS * 8ull) - at) * 8, err));
+                        LEAT_TRY(leat_run_touch(run, LEAT_R_HASH, at * 8,
+                                                (LEAT_MIN(end, at + SLICE_KEYS * 8ull) - at) * 8, err));
                         while (low < end && run->hashes[low] < bound) {
                                 at = low + 1;
                                 low = LEAT_MIN(low + stride, end - 1) == low ? end : LEAT_MIN(low + stride, end - 1);
@@ -433,7 +436,7 @@ static uint32_t size_class(uint64_t rows, uint32_t fanout)
 {
         uint32_t class = 0;
         for (; rows >= fanout; rows /= fanout)
-                class++;
+                class ++;
         return class;
 }
 

@@ -17,10 +17,10 @@ uint64_t rng_next(struct rng *rng)
 /* ---- random rows ------------------------------------------------------------------ */
 
 static const uint8_t all_types[] = {
-        LEAT_T_BOOLEAN, LEAT_T_TINYINT, LEAT_T_SMALLINT, LEAT_T_INTEGER, LEAT_T_BIGINT, LEAT_T_HUGEINT, LEAT_T_UTINYINT,
-        LEAT_T_USMALLINT, LEAT_T_UINTEGER, LEAT_T_UBIGINT, LEAT_T_FLOAT, LEAT_T_DOUBLE, LEAT_T_DECIMAL, LEAT_T_VARCHAR,
-        LEAT_T_BLOB, LEAT_T_DATE, LEAT_T_TIME, LEAT_T_TIMESTAMP, LEAT_T_TIMESTAMPTZ, LEAT_T_INTERVAL, LEAT_T_UUID,
-        LEAT_T_SQLNULL, LEAT_T_UHUGEINT,
+        LEAT_T_BOOLEAN,     LEAT_T_TINYINT,   LEAT_T_SMALLINT, LEAT_T_INTEGER, LEAT_T_BIGINT,   LEAT_T_HUGEINT,
+        LEAT_T_UTINYINT,    LEAT_T_USMALLINT, LEAT_T_UINTEGER, LEAT_T_UBIGINT, LEAT_T_FLOAT,    LEAT_T_DOUBLE,
+        LEAT_T_DECIMAL,     LEAT_T_VARCHAR,   LEAT_T_BLOB,     LEAT_T_DATE,    LEAT_T_TIME,     LEAT_T_TIMESTAMP,
+        LEAT_T_TIMESTAMPTZ, LEAT_T_INTERVAL,  LEAT_T_UUID,     LEAT_T_SQLNULL, LEAT_T_UHUGEINT,
 };
 
 struct leat_arr_def random_def(struct rng *rng, struct leat_arena *arena, uint64_t id)
@@ -316,8 +316,7 @@ static void check_scan(const struct model *model, struct leat_state_snapshot *sn
         CHECK_INT(seen, live);
 }
 
-static void check_lookup(const struct model *model, struct leat_state_snapshot *snapshot,
-                         const struct leat_batch *keys)
+static void check_lookup(const struct model *model, struct leat_state_snapshot *snapshot, const struct leat_batch *keys)
 {
         struct leat_error err;
         struct leat_arena *arena = leat_arena_new(0);
@@ -363,7 +362,8 @@ struct gathered {
 
 /* All rows of key @want, as text in order. */
 static struct gathered gather_one(const struct leat_arr_def *def, struct leat_state_snapshot *snapshot,
-                                  const struct leat_batch *keys, uint32_t want, const struct leat_gather_options *options)
+                                  const struct leat_batch *keys, uint32_t want,
+                                  const struct leat_gather_options *options)
 {
         struct leat_error err;
         struct leat_gather *g;

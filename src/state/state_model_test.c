@@ -36,7 +36,9 @@ static void open_state(struct world *w, enum leat_state_role role, struct leat_s
 static void do_apply(struct world *w)
 {
         struct leat_error err;
-        uint32_t count = rng_below(&w->rng, 5) == 0 ? 0 : rng_below(&w->rng, 8) == 0 ? 2000 : 1 + rng_below(&w->rng, 200);
+        uint32_t count = rng_below(&w->rng, 5) == 0   ? 0
+                         : rng_below(&w->rng, 8) == 0 ? 2000
+                                                      : 1 + rng_below(&w->rng, 200);
         struct leat_batch *rows = random_rows(&w->rng, w->arena, &w->model.def, count);
         int64_t *weights = rng_below(&w->rng, 2) ? random_weights(&w->rng, w->arena, count) : NULL;
         w->tick++;
@@ -46,7 +48,8 @@ static void do_apply(struct world *w)
         uint64_t arr;
         struct leat_batch *decoded;
         int64_t *decoded_weights;
-        CHECK_OK(leat_state_section_decode(w->arena, leat_buf_view(&bytes), &arr, &decoded, &decoded_weights, &err), &err);
+        CHECK_OK(leat_state_section_decode(w->arena, leat_buf_view(&bytes), &arr, &decoded, &decoded_weights, &err),
+                 &err);
         CHECK_INT(arr, w->model.def.id);
         CHECK_OK(leat_state_apply(w->reader, arr, w->tick, decoded, decoded_weights, &err), &err);
         leat_buf_done(&bytes);

@@ -129,7 +129,8 @@ static int probe_rows(struct leat_run *run, const struct leat_arr *arr, const st
         }
         for (uint32_t i = 0; i < count && arr->def.key_count != 0; i++) {
                 const struct leat_block_col *col = leat_block_col(refs[i].block, 0);
-                __builtin_prefetch(refs[i].block + col->data + (size_t)refs[i].row * (col->width != 0 ? col->width : 4));
+                __builtin_prefetch(refs[i].block + col->data +
+                                   (size_t)refs[i].row * (col->width != 0 ? col->width : 4));
         }
         for (uint32_t i = 0; i < count; i++) {
                 const struct leat_probe *p = &probes[cands[i].probe];
@@ -171,7 +172,8 @@ int leat_run_probe(struct leat_run *run, const struct leat_arr *arr, const struc
                 open = 0;
         }
         if (count >= GROUP)
-                atomic_store_explicit(&run->hit_share, (hit_share * 3 + hit_count * 256ull / count) / 4, memory_order_relaxed);
+                atomic_store_explicit(&run->hit_share, (hit_share * 3 + hit_count * 256ull / count) / 4,
+                                      memory_order_relaxed);
         *ret_hits = hit_count;
         return 0;
 }

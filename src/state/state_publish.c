@@ -85,15 +85,14 @@ static void flush_list(const struct leat_state *state, bool all, struct flush *f
         }
 }
 
-static int flush_write(struct leat_state *state, struct flush *f, struct leat_pack_writer *pack,
-                       struct leat_error *err)
+static int flush_write(struct leat_state *state, struct flush *f, struct leat_pack_writer *pack, struct leat_error *err)
 {
         for (uint32_t i = 0; i < f->count; i++) {
                 struct flush_item *item = &f->items[i];
                 const struct leat_entry *entry = leat_state_entry(state, item->arr);
                 const struct leat_bucket *bucket = leat_table_find(entry->table, item->bucket);
-                LEAT_TRY(leat_merge_all(entry->table->arr, bucket->id, bucket->runs, item->count, item->count < bucket->count,
-                                        pack, &item->run, err));
+                LEAT_TRY(leat_merge_all(entry->table->arr, bucket->id, bucket->runs, item->count,
+                                        item->count < bucket->count, pack, &item->run, err));
         }
         return 0;
 }
@@ -104,7 +103,8 @@ static void flush_swap(struct leat_state *state, struct flush *f, struct leat_pa
                 struct flush_item *item = &f->items[i];
                 if (item->run != NULL)
                         leat_run_attach(item->run, pack);
-                leat_state_replace(state, leat_state_entry(state, item->arr), item->bucket, 0, item->count, item->run, false);
+                leat_state_replace(state, leat_state_entry(state, item->arr), item->bucket, 0, item->count, item->run,
+                                   false);
                 item->run = NULL;
         }
         if (pack != NULL)
@@ -186,8 +186,9 @@ static void manifest_fill(const struct leat_state *state, struct leat_arena *are
                         for (uint32_t r = 0; r < table->buckets[b]->count; r++) {
                                 const struct leat_run *run = table->buckets[b]->runs[r];
                                 LEAT_ASSERT(run->pack != NULL);
-                                arr->runs[n++] = (struct leat_manifest_run){run->pack->seq, run->pack_offset, run->pack_bytes,
-                                                                            run->info.bucket, run->info.rows};
+                                arr->runs[n++] =
+                                        (struct leat_manifest_run){run->pack->seq, run->pack_offset, run->pack_bytes,
+                                                                   run->info.bucket, run->info.rows};
                         }
         }
 }
@@ -249,7 +250,8 @@ int leat_state_publish(struct leat_state *state, int64_t tick, struct leat_view 
         if (state->options.role != LEAT_STATE_WRITER)
                 return leat_error_set(err, LEAT_EDENIED, "only the writer of a state publishes manifests");
         if (tick < state->tick || tick < 0 || extra.len > UINT32_MAX)
-                return leat_error_set(err, LEAT_EINVAL, "a manifest for tick %" PRId64 " after tick %" PRId64 " was applied", tick,
+                return leat_error_set(err, LEAT_EINVAL,
+                                      "a manifest for tick %" PRId64 " after tick %" PRId64 " was applied", tick,
                                       state->tick);
         LEAT_TRY(leat_state_flush(state, true, err));
         LEAT_TRY(merge_crowded(state, err));

@@ -115,8 +115,8 @@ int leat_run_open(struct leat_pack *pack, uint64_t offset, uint64_t bytes, struc
                   struct leat_run **ret_run, struct leat_error *err)
 {
         if (offset > pack->bytes || bytes > pack->bytes - offset || (offset & 15) != 0)
-                return leat_error_set(err, LEAT_ECORRUPT, "%s is cut short: a run ends at byte %" PRIu64 " of %zu", pack->path,
-                                      offset + bytes, pack->bytes);
+                return leat_error_set(err, LEAT_ECORRUPT, "%s is cut short: a run ends at byte %" PRIu64 " of %zu",
+                                      pack->path, offset + bytes, pack->bytes);
         struct leat_run *run = leat_calloc(1, sizeof *run);
         atomic_init(&run->refs, 1);
         run->pack_offset = offset;
@@ -162,8 +162,7 @@ static int damaged(const struct leat_run *run, uint64_t offset, const char *what
         return LEAT_ECORRUPT;
 }
 
-int leat_run_touch(struct leat_run *run, enum leat_region region, uint64_t from, uint64_t bytes,
-                   struct leat_error *err)
+int leat_run_touch(struct leat_run *run, enum leat_region region, uint64_t from, uint64_t bytes, struct leat_error *err)
 {
         if (leat_run_trusted(run) || bytes == 0)
                 return 0;
@@ -187,12 +186,13 @@ int leat_run_block_slow(struct leat_run *run, uint32_t block, struct leat_error 
                 return damaged(run, run->region_offset[LEAT_R_TABLE], "block table", err);
         if (seen(run->block_seen, block))
                 return 0;
-        LEAT_TRY(leat_run_touch(run, LEAT_R_TABLE, block * sizeof(struct leat_block_place), sizeof(struct leat_block_place),
-                                err));
+        LEAT_TRY(leat_run_touch(run, LEAT_R_TABLE, block * sizeof(struct leat_block_place),
+                                sizeof(struct leat_block_place), err));
         const struct leat_block_place *place = &run->table[block];
         uint64_t room = run->region_bytes[LEAT_R_BLOCK];
         uint64_t at = run->region_offset[LEAT_R_BLOCK] + place->offset;
-        if ((run->info.stride != 0 && place->offset != (uint64_t)block * run->info.stride) || (place->offset & 15) != 0 || place->offset > room || place->bytes > room - place->offset)
+        if ((run->info.stride != 0 && place->offset != (uint64_t)block * run->info.stride) ||
+            (place->offset & 15) != 0 || place->offset > room || place->bytes > room - place->offset)
                 return damaged(run, run->region_offset[LEAT_R_TABLE], "block table", err);
         const uint8_t *data = run->blocks + place->offset;
         uint64_t rows = LEAT_MIN((uint64_t)LEAT_BLOCK_ROWS, run->info.rows - (uint64_t)block * LEAT_BLOCK_ROWS);

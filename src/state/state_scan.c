@@ -30,7 +30,8 @@ int leat_scan_open(struct leat_state_snapshot *snapshot, uint64_t arr_id, const 
         uint32_t count = columns != NULL ? column_count : def->column_count;
         for (uint32_t i = 0; columns != NULL && i < count; i++)
                 if (columns[i] >= def->column_count)
-                        return leat_error_set(err, LEAT_EINVAL, "arrangement %" PRIu64 " has no column %u", arr_id, columns[i]);
+                        return leat_error_set(err, LEAT_EINVAL, "arrangement %" PRIu64 " has no column %u", arr_id,
+                                              columns[i]);
         struct leat_scan *scan = leat_calloc(1, sizeof *scan);
         scan->snapshot = leat_state_snapshot_ref(snapshot);
         scan->table = table;

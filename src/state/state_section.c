@@ -43,7 +43,8 @@ static int bad(struct leat_error *err, const char *what)
         return leat_error_set(err, LEAT_ECORRUPT, "section of a tick: %s", what);
 }
 
-static void section_rows(struct leat_arena *arena, const uint8_t *block, struct leat_batch *batch, int64_t **ret_weights)
+static void section_rows(struct leat_arena *arena, const uint8_t *block, struct leat_batch *batch,
+                         int64_t **ret_weights)
 {
         uint32_t rows = leat_block_head(block)->rows;
         struct leat_ref *refs = leat_arena_alloc(arena, rows * sizeof *refs);

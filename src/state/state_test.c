@@ -12,8 +12,8 @@ static const struct leat_type pair[] = {{.id = LEAT_T_BIGINT}, {.id = LEAT_T_VAR
 
 static struct leat_arr_def pair_def(void)
 {
-        return (struct leat_arr_def){.id = 7, .mode = LEAT_ARR_MAP, .key_count = 1, .column_count = 2, .types = pair,
-                                     .time_column = -1};
+        return (struct leat_arr_def){
+                .id = 7, .mode = LEAT_ARR_MAP, .key_count = 1, .column_count = 2, .types = pair, .time_column = -1};
 }
 
 static struct leat_batch *pair_rows(struct leat_arena *arena, int64_t from, uint32_t count, const char *text)
@@ -78,7 +78,8 @@ LEAT_TEST(state_refuses)
         CHECK_INT(leat_state_publish(state, 4, leat_view_str(""), &err), LEAT_EINVAL);
         char *large = leat_arena_alloc(arena, LEAT_ROW_TEXT_MAX + 1);
         memset(large, 'x', LEAT_ROW_TEXT_MAX + 1);
-        ((struct leat_string *)rows->columns[1].data)[1] = leat_string_borrow(leat_view_of(large, LEAT_ROW_TEXT_MAX + 1));
+        ((struct leat_string *)rows->columns[1].data)[1] =
+                leat_string_borrow(leat_view_of(large, LEAT_ROW_TEXT_MAX + 1));
         CHECK_INT(leat_state_apply(state, 7, 6, rows, NULL, &err), LEAT_ETOOBIG);
         check_pair(state, 3, "x");
         leat_state_close(state);
@@ -122,6 +123,64 @@ LEAT_TEST(state_order_of_values)
         struct leat_type text = leat_type_of(LEAT_T_VARCHAR);
         CHECK_INT(leat_cell_cmp(&text, (struct leat_cell){"ab", 2}, (struct leat_cell){"abc", 3}), -1);
         CHECK_INT(leat_cell_cmp(&text, (struct leat_cell){"b", 1}, (struct leat_cell){"abc", 3}), 1);
+}
+
+static int64_t weight_of(struct leat_state *state)
+{
+        struct leat_error err;
+        struct leat_state_snapshot *snapshot = leat_state_snapshot_take(state);
+        struct leat_scan *scan;
+        const struct leat_batch *rows;
+        const int64_t *weights;
+        int64_t sum = 0;
+        CHECK_OK(leat_scan_open(snapshot, 7, NULL, 0, &scan, &err), &err);
+        for (;;) {
+                CHECK_OK(leat_scan_next(scan, &rows, &weights, &err), &err);
+                if (rows == NULL)
+                        break;
+                for (uint32_t i = 0; i < rows->rows; i++)
+                        sum += weights[i];
+        }
+        leat_scan_close(scan);
+        leat_state_snapshot_unref(snapshot);
+        return sum;
+}
+
+/* A manifest that is ahead of a reader waits for it; one that is behind takes no tick away and doubles none. */
+LEAT_TEST(state_refresh_never_jumps)
+{
+        struct leat_error err;
+        struct leat_state *state[2];
+        struct leat_arena *arena = leat_arena_new(0);
+        struct leat_arr_def def = pair_def();
+        int64_t tick;
+        def.mode = LEAT_ARR_MULTISET;
+        for (int i = 0; i < 2; i++) {
+                struct leat_state_options options = {.role = i ? LEAT_STATE_READER : LEAT_STATE_WRITER,
+                                                     .dir = leat_test_tmpdir()};
+                CHECK_OK(leat_state_open(&options, &state[i], &tick, NULL, &err), &err);
+                CHECK_OK(leat_state_define(state[i], &def, &err), &err);
+        }
+        struct leat_batch *rows = pair_rows(arena, 0, 10, "x");
+        for (int64_t t = 1; t <= 5; t++)
+                CHECK_OK(leat_state_apply(state[0], 7, t, rows, NULL, &err), &err);
+        CHECK_OK(leat_state_publish(state[0], 5, leat_view_str(""), &err), &err);
+        for (int64_t t = 1; t <= 3; t++)
+                CHECK_OK(leat_state_apply(state[1], 7, t, rows, NULL, &err), &err);
+        CHECK_OK(leat_state_refresh(state[1], &tick, &err), &err);
+        CHECK_INT(tick, 3);
+        CHECK_INT(weight_of(state[1]), 30);
+        for (int64_t t = 4; t <= 8; t++) {
+                CHECK_OK(leat_state_apply(state[1], 7, t, rows, NULL, &err), &err);
+                CHECK_INT(weight_of(state[1]), t * 10);
+        }
+        CHECK_OK(leat_state_refresh(state[1], &tick, &err), &err);
+        CHECK_INT(tick, 8);
+        CHECK_INT(weight_of(state[1]), 80);
+        CHECK(leat_state_stats(state[1], 7).disk_bytes != 0);
+        leat_state_close(state[0]);
+        leat_state_close(state[1]);
+        leat_arena_free(arena);
 }
 
 /* ---- damage ------------------------------------------------------------------------- */
@@ -215,7 +274,9 @@ LEAT_TEST(state_damaged_manifest)
         CHECK_OK(leat_state_publish(state, 2, leat_view_str("x"), &err), &err);
         leat_state_close(state);
         leat_manifest_path(dir, 2, path, sizeof path);
-        CHECK_OK(leat_os_replace_file(path, leat_view_str("rubbish of some length, but no manifest at all"), false, &err), &err);
+        CHECK_OK(leat_os_replace_file(path, leat_view_str("rubbish of some length, but no manifest at all"), false,
+                                      &err),
+                 &err);
         CHECK_INT(open_pair(dir, LEAT_STATE_WRITER, &state, &tick, NULL, &err), LEAT_ECORRUPT);
         CHECK(strstr(err.message, "manifest-00000000000000000002") != NULL);
 }
@@ -290,7 +351,8 @@ LEAT_TEST(state_each_call_fails)
                 int64_t published;
                 snprintf(dir, sizeof dir, "%s/%llu", leat_test_tmpdir(), (unsigned long long)n);
                 leat_fault_install();
-                leat_fault_add((struct leat_fault){.kind = LEAT_FAULT_WRITES, .nth = n, .os_errno = n % 2 ? EIO : ENOSPC});
+                leat_fault_add(
+                        (struct leat_fault){.kind = LEAT_FAULT_WRITES, .nth = n, .os_errno = n % 2 ? EIO : ENOSPC});
                 work(dir, 10, &published);
                 uint64_t fired = leat_fault_fired();
                 leat_fault_remove();
@@ -312,8 +374,10 @@ LEAT_TEST(state_power_loss)
                 snprintf(dir, sizeof dir, "%s/%d", leat_test_tmpdir(), round);
                 struct leat_simdisk *disk = leat_simdisk_new(leat_test_tmpdir());
                 leat_fault_install();
-                leat_fault_add((struct leat_fault){.kind = LEAT_FAULT_WRITES, .nth = 1 + rng_below(&rng, 160),
-                                                   .times = LEAT_FAULT_FOREVER, .os_errno = EIO});
+                leat_fault_add((struct leat_fault){.kind = LEAT_FAULT_WRITES,
+                                                   .nth = 1 + rng_below(&rng, 160),
+                                                   .times = LEAT_FAULT_FOREVER,
+                                                   .os_errno = EIO});
                 work(dir, 12, &published);
                 leat_fault_remove();
                 leat_simdisk_power_loss(disk, seed);

@@ -10,7 +10,10 @@ struct rng {
         uint64_t x;
 };
 uint64_t rng_next(struct rng *rng);
-static inline uint32_t rng_below(struct rng *rng, uint32_t n) { return (uint32_t)(rng_next(rng) % n); }
+static inline uint32_t rng_below(struct rng *rng, uint32_t n)
+{
+        return (uint32_t)(rng_next(rng) % n);
+}
 
 /* A definition with random columns; types in @arena. */
 struct leat_arr_def random_def(struct rng *rng, struct leat_arena *arena, uint64_t id);
@@ -22,7 +25,8 @@ int64_t *random_weights(struct rng *rng, struct leat_arena *arena, uint32_t coun
 struct leat_batch *first_columns(struct leat_arena *arena, const struct leat_batch *rows, uint32_t count);
 
 /* Text of columns [from, to) of a row; equal values have equal text when @canon. */
-void row_text(const struct leat_batch *rows, uint32_t row, uint32_t from, uint32_t to, bool canon, struct leat_buf *out);
+void row_text(const struct leat_batch *rows, uint32_t row, uint32_t from, uint32_t to, bool canon,
+              struct leat_buf *out);
 
 struct model_row {
         uint64_t hash;

@@ -23,9 +23,10 @@ static int check_types(const struct leat_arr_def *def, struct leat_error *err)
                         continue;
                 struct leat_buf text = LEAT_BUF_INIT;
                 leat_type_print(type, &text);
-                leat_error_set(err, LEAT_EUNSUPPORTED, "column %u is %s: lists and structs cannot be kept in state", i + 1,
-                               leat_buf_cstr(&text));
-                leat_error_hint(err, "keep the fields that you need as columns of their own, or the value as JSON text");
+                leat_error_set(err, LEAT_EUNSUPPORTED, "column %u is %s: lists and structs cannot be kept in state",
+                               i + 1, leat_buf_cstr(&text));
+                leat_error_hint(err,
+                                "keep the fields that you need as columns of their own, or the value as JSON text");
                 leat_buf_done(&text);
                 return LEAT_EUNSUPPORTED;
         }
@@ -35,19 +36,21 @@ static int check_types(const struct leat_arr_def *def, struct leat_error *err)
 int leat_arr_check(const struct leat_arr_def *def, struct leat_error *err)
 {
         if (def->mode != LEAT_ARR_MAP && def->mode != LEAT_ARR_MULTISET)
-                return leat_error_set(err, LEAT_EINVAL, "arrangement mode %d is neither MAP nor MULTISET", (int)def->mode);
+                return leat_error_set(err, LEAT_EINVAL, "arrangement mode %d is neither MAP nor MULTISET",
+                                      (int)def->mode);
         if (def->column_count == 0 || def->column_count > LEAT_COLUMNS_MAX)
                 return leat_error_set(err, LEAT_EINVAL, "an arrangement has 1 to %u columns, not %u", LEAT_COLUMNS_MAX,
                                       def->column_count);
         if (def->key_count > def->column_count || def->order_count > def->column_count - def->key_count ||
             def->order_count > 32)
-                return leat_error_set(err, LEAT_EINVAL, "%u key and %u order columns do not fit %u columns", def->key_count,
-                                      def->order_count, def->column_count);
+                return leat_error_set(err, LEAT_EINVAL, "%u key and %u order columns do not fit %u columns",
+                                      def->key_count, def->order_count, def->column_count);
         LEAT_TRY(check_types(def, err));
         if (def->time_column < 0)
                 return 0;
         if ((uint32_t)def->time_column >= def->column_count || def->bucket_us <= 0)
-                return leat_error_set(err, LEAT_EINVAL, "time column %d or bucket width is out of range", def->time_column);
+                return leat_error_set(err, LEAT_EINVAL, "time column %d or bucket width is out of range",
+                                      def->time_column);
         uint8_t id = def->types[def->time_column].id;
         if (id != LEAT_T_TIMESTAMP && id != LEAT_T_TIMESTAMPTZ && id != LEAT_T_BIGINT)
                 return leat_error_set(err, LEAT_ETYPE, "the time column must be TIMESTAMP, TIMESTAMPTZ or BIGINT");

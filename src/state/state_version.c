@@ -113,7 +113,8 @@ void leat_table_replace(struct leat_table *table, int64_t id, uint32_t from, uin
                         bool mem)
 {
         uint32_t place = find_place(table, id);
-        struct leat_bucket *old = place < table->count && table->buckets[place]->id == id ? table->buckets[place] : NULL;
+        struct leat_bucket *old =
+                place < table->count && table->buckets[place]->id == id ? table->buckets[place] : NULL;
         uint32_t old_count = old != NULL ? old->count : 0, old_mem = old != NULL ? old->mem_count : 0;
         uint32_t added = run != NULL;
         LEAT_ASSERT(from + count <= old_count);
@@ -175,7 +176,10 @@ void leat_state_snapshot_unref(struct leat_state_snapshot *snapshot)
         free(snapshot);
 }
 
-int64_t leat_state_snapshot_tick(const struct leat_state_snapshot *snapshot) { return snapshot->tick; }
+int64_t leat_state_snapshot_tick(const struct leat_state_snapshot *snapshot)
+{
+        return snapshot->tick;
+}
 
 struct leat_table *leat_snapshot_table(const struct leat_state_snapshot *snapshot, uint64_t arr)
 {

@@ -25,8 +25,8 @@ enum { FOLLOW_POLL_BYTES = 8 * 1024 * 1024 };
 #define FOLLOW_AHEAD_US (1000LL * 1000)
 
 /* ---- known views ---------------------------------------------------------------------- */
-static void add_inputs(const struct leat_snapshot *snap, const struct leat_object *o, uint64_t *inputs, uint32_t *io_count,
-                       uint32_t max)
+static void add_inputs(const struct leat_snapshot *snap, const struct leat_object *o, uint64_t *inputs,
+                       uint32_t *io_count, uint32_t max)
 {
         for (uint32_t i = 0; i < o->read_count; i++) {
                 const struct leat_object *in = leat_snapshot_get(snap, o->reads[i]);
@@ -125,29 +125,30 @@ static void ignore(struct view_follower *f, uint64_t arr)
         f->ignored[f->ignored_count++] = arr;
 }
 
-/* True when a section of this arrangement is to be applied. */
+/* Only this thread changes what is known. */
+static bool is_known(const struct view_follower *f, uint64_t arr)
+{
+        for (uint32_t i = 0; i < f->known_count; i++)
+                if (f->known[i].arr == arr)
+                        return true;
+        return false;
+}
+
+/* True when a section of this arrangement is to be applied. What only the worker needs is left out, even where a
+ * manifest brought it: it would cost as much again as the views. */
 static int wants(struct view_follower *f, uint64_t arr, bool *ret_wants, struct leat_error *err)
 {
-        *ret_wants = leat_state_def(f->state, arr) != NULL;
+        *ret_wants = is_known(f, arr);
         if (*ret_wants || is_ignored(f, arr))
                 return 0;
         LEAT_TRY(learn(f, err));
-        *ret_wants = leat_state_def(f->state, arr) != NULL;
+        *ret_wants = is_known(f, arr);
         if (!*ret_wants)
                 ignore(f, arr);
         return 0;
 }
 
 /* ---- ticks -------------------------------------------------------------------------------- */
-static void mark_moved(struct view_follower *f, uint64_t arr)
-{
-        pthread_mutex_lock(&f->views->mutex);
-        for (uint32_t i = 0; i < f->known_count; i++)
-                if (f->known[i].arr == arr)
-                        f->known[i].moved++;
-        pthread_mutex_unlock(&f->views->mutex);
-}
-
 static int apply_sections(struct view_follower *f, const struct leat_tick *tick, struct leat_error *err)
 {
         bool wanted;
@@ -157,18 +158,17 @@ static int apply_sections(struct view_follower *f, const struct leat_tick *tick,
                 if (!wanted)
                         continue;
                 LEAT_TRY(leat_state_apply(f->state, s->arr_id, tick->tick, s->rows, s->weights, err));
-                mark_moved(f, s->arr_id);
         }
         for (uint32_t i = 0; i < tick->expire_count; i++) {
-                if (leat_state_def(f->state, tick->expires[i].arr_id) == NULL)
+                if (!is_known(f, tick->expires[i].arr_id))
                         continue;
                 LEAT_TRY(leat_state_expire(f->state, tick->expires[i].arr_id, tick->expires[i].time_us, err));
-                mark_moved(f, tick->expires[i].arr_id);
         }
+        leat_state_advance(f->state, tick->tick);
         return 0;
 }
 
-static int apply_tick(struct view_follower *f, const struct leat_tick *tick, struct leat_error *err)
+int view_apply_tick(struct view_follower *f, const struct leat_tick *tick, struct leat_error *err)
 {
         if (tick->tick <= f->state_tick)
                 return 0;
@@ -180,12 +180,27 @@ static int apply_tick(struct view_follower *f, const struct leat_tick *tick, str
         return rc;
 }
 
-static void show(struct view_follower *f, const struct leat_tick *tick)
+static bool touches(const struct leat_tick *tick, uint64_t arr)
+{
+        for (uint32_t i = 0; i < tick->section_count; i++)
+                if (tick->sections[i].arr_id == arr)
+                        return true;
+        for (uint32_t i = 0; i < tick->expire_count; i++)
+                if (tick->expires[i].arr_id == arr)
+                        return true;
+        return false;
+}
+
+/* "Moved" and the picture change in one step: who sees the count sees the picture too. */
+void view_show(struct view_follower *f, const struct leat_tick *tick, bool all)
 {
         struct leat_picture *picture = view_picture_new(tick, f->state), *old;
         pthread_mutex_lock(&f->views->mutex);
         old = f->picture;
         f->picture = picture;
+        for (uint32_t i = 0; i < f->known_count; i++)
+                if (all || touches(tick, f->known[i].arr))
+                        f->known[i].moved++;
         pthread_cond_broadcast(&f->views->changed);
         pthread_mutex_unlock(&f->views->mutex);
         leat_picture_unref(old);
@@ -204,8 +219,8 @@ static int turn(struct view_follower *f, struct leat_error *err)
                         LEAT_TRY(leat_tick_reader_feed(f->ticks, &batches[b].records[r], &tick, err));
                         if (tick == NULL)
                                 continue;
-                        LEAT_TRY(apply_tick(f, tick, err));
-                        show(f, tick);
+                        LEAT_TRY(view_apply_tick(f, tick, err));
+                        view_show(f, tick, false);
                 }
         }
         return 0;
@@ -222,9 +237,7 @@ static int refresh(struct view_follower *f, struct leat_error *err)
         LEAT_TRY(leat_catalog_version(f->catalog, &version, err));
         if (version != f->known_version)
                 LEAT_TRY(learn(f, err));
-        LEAT_TRY(leat_state_refresh(f->state, &tick, err));
-        f->state_tick = LEAT_MAX(f->state_tick, tick);
-        return 0;
+        return leat_state_refresh(f->state, &tick, err);
 }
 
 /* ---- how far inputs are ahead ------------------------------------------------------------------ */
@@ -236,17 +249,22 @@ static void look_ahead(struct view_follower *f)
                 return;
         f->ahead_us = now_us;
         const struct leat_tick *tick = f->picture->tick; /* only this thread replaces it */
+        struct leat_arena *arena = leat_arena_new(0);
+        const struct leat_snapshot *snap;
+        if (leat_catalog_load(f->catalog, arena, &snap, NULL) != 0) {
+                leat_arena_free(arena);
+                return;
+        }
         for (uint32_t i = 0; i < tick->input_count; i++) {
                 const struct leat_tick_input *in = &tick->inputs[i];
                 const char *name = NULL;
                 struct leat_feed_topic topic;
                 int64_t done = 0, end = 0;
-                struct leat_arena *arena = leat_arena_new(0);
-                const struct leat_snapshot *snap;
-                if (leat_catalog_load(f->catalog, arena, &snap, NULL) == 0 && leat_snapshot_get(snap, in->object_id) != NULL)
+                if (leat_snapshot_get(snap, in->object_id) != NULL)
                         name = leat_snapshot_get(snap, in->object_id)->name;
                 if (name != NULL && leat_feed_topic(f->feed, name, &topic, NULL) == 0 &&
-                    leat_feed_offsets(f->feed, name, LEAT_FEED_LATEST, ends, LEAT_MIN(topic.partitions, 256), NULL) == 0) {
+                    leat_feed_offsets(f->feed, name, LEAT_FEED_LATEST, ends, LEAT_MIN(topic.partitions, 256), NULL) ==
+                            0) {
                         for (int32_t p = 0; p < LEAT_MIN(topic.partitions, 256); p++)
                                 end += ends[p];
                         for (uint32_t k = 0; k < tick->position_count; k++)
@@ -266,8 +284,8 @@ static void look_ahead(struct view_follower *f)
                         }
                         pthread_mutex_unlock(&f->views->mutex);
                 }
-                leat_arena_free(arena);
         }
+        leat_arena_free(arena);
 }
 
 /* ---- the thread ------------------------------------------------------------------------------------ */
@@ -311,7 +329,7 @@ static int open_all(struct view_follower *f, struct leat_error *err)
         struct leat_tick tick;
         int rc = learn(f, err);
         if (rc == 0 && extra.len != 0 && leat_tick_decode_commit(arena, leat_buf_view(&extra), &tick, err) == 0)
-                show(f, &tick);
+                view_show(f, &tick, true);
         leat_arena_free(arena);
         leat_buf_done(&extra);
         if (rc != 0)
@@ -326,7 +344,8 @@ static void *follow(void *arg)
         struct view_follower *f = arg;
         while (!atomic_load(&f->stop)) {
                 struct leat_error err = {0};
-                int rc = f->reader == NULL ? open_all(f, &err) : turn(f, &err);
+                bool opening = f->reader == NULL;
+                int rc = opening ? open_all(f, &err) : turn(f, &err);
                 if (rc == 0)
                         rc = refresh(f, &err);
                 if (rc == 0) {
@@ -338,7 +357,7 @@ static void *follow(void *arg)
                 /* Not there yet (the worker makes topic and state), or the broker is away: both pass. */
                 if (rc != LEAT_ENORELATION && rc != LEAT_ENOTFOUND && rc != LEAT_ETIMEOUT && rc != LEAT_ECANCELED)
                         leat_diag_error("view", "a pipeline cannot be followed; trying again", &err);
-                if (rc != LEAT_ETIMEOUT && rc != LEAT_ECANCELED)
+                if (opening || (rc != LEAT_ETIMEOUT && rc != LEAT_ECANCELED))
                         close_all(f);
                 leat_os_sleep_us(FOLLOW_RETRY_US);
         }
@@ -366,6 +385,7 @@ int leat_views_open(const struct leat_views_options *options, struct leat_views 
         views->options = *options;
         views->version = UINT64_MAX;
         pthread_mutex_init(&views->mutex, NULL);
+        pthread_mutex_init(&views->update, NULL);
         pthread_condattr_t attr;
         pthread_condattr_init(&attr);
         pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -384,6 +404,7 @@ void leat_views_close(struct leat_views *views)
                 end_follower(f);
         }
         pthread_mutex_destroy(&views->mutex);
+        pthread_mutex_destroy(&views->update);
         pthread_cond_destroy(&views->changed);
         free(views);
 }
@@ -415,16 +436,18 @@ static int add_follower(struct leat_views *views, const char *pipeline, struct l
 
 int leat_views_update(struct leat_views *views, const struct leat_snapshot *catalog, struct leat_error *err)
 {
-        if (catalog->version == views->version)
-                return 0;
-        for (uint32_t i = 0; i < catalog->object_count; i++) {
+        int rc = 0;
+        pthread_mutex_lock(&views->update);
+        for (uint32_t i = 0; rc == 0 && catalog->version != views->version && i < catalog->object_count; i++) {
                 const struct leat_object *o = &catalog->objects[i];
                 if (o->kind == LEAT_OBJECT_MATVIEW && find(views, o->view->pipeline) == NULL)
-                        LEAT_TRY(add_follower(views, o->view->pipeline, err));
+                        rc = add_follower(views, o->view->pipeline, err);
         }
         /* A pipeline that has lost its last view keeps its follower: it reads nothing that costs. */
-        views->version = catalog->version;
-        return 0;
+        if (rc == 0)
+                views->version = catalog->version;
+        pthread_mutex_unlock(&views->update);
+        return rc;
 }
 
 /* Waits on views->changed until @end_us; false when the time is over. The mutex is held. */
@@ -441,7 +464,8 @@ int leat_picture_get(struct leat_views *views, const char *pipeline, int64_t tim
         pthread_mutex_lock(&views->mutex);
         struct view_follower *f;
         while ((f = find(views, pipeline)) == NULL || f->picture == NULL)
-                if (!wait_until(views, LEAT_MIN(end_us, leat_os_monotonic_us() + 20000)) && leat_os_monotonic_us() >= end_us)
+                if (!wait_until(views, LEAT_MIN(end_us, leat_os_monotonic_us() + 20000)) &&
+                    leat_os_monotonic_us() >= end_us)
                         break;
         if (f != NULL && f->picture != NULL) {
                 *ret_picture = leat_picture_ref(f->picture);
@@ -468,7 +492,8 @@ static bool covers(const struct leat_tick *tick, uint64_t view_id, const struct 
                 for (uint32_t k = 0; k < tick->input_count; k++)
                         input |= memcmp(&tick->inputs[k].topic, &positions[i].topic, sizeof positions[i].topic) == 0;
                 for (uint32_t k = 0; k < tick->position_count; k++)
-                        done |= memcmp(&tick->positions[k].topic, &positions[i].topic, sizeof positions[i].topic) == 0 &&
+                        done |= memcmp(&tick->positions[k].topic, &positions[i].topic, sizeof positions[i].topic) ==
+                                        0 &&
                                 tick->positions[k].partition == positions[i].partition &&
                                 tick->positions[k].offset >= positions[i].offset;
                 running = !input || done || positions[i].offset == 0;
@@ -493,8 +518,8 @@ int leat_views_wait(struct leat_views *views, const char *pipeline, uint64_t vie
         pthread_mutex_unlock(&views->mutex);
         if (done)
                 return 0;
-        leat_error_set(err, LEAT_ETIMEOUT, "pipeline \"%s\" has not covered the newest records within %lld ms", pipeline,
-                       (long long)(timeout_us / 1000));
+        leat_error_set(err, LEAT_ETIMEOUT, "pipeline \"%s\" has not covered the newest records within %lld ms",
+                       pipeline, (long long)(timeout_us / 1000));
         leat_error_hint(err, "SHOW JOBS tells lag and state; SET leat.freshness = 'none' reads what there is.");
         if (err != NULL)
                 err->retriable = true;

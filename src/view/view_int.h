@@ -55,6 +55,7 @@ struct leat_views {
         struct leat_views_options options;
         pthread_mutex_t mutex;
         pthread_cond_t changed; /* a picture came, a subscription was canceled */
+        pthread_mutex_t update; /* one leat_views_update at a time; before `mutex` */
         struct view_follower *followers;
         uint64_t version; /* of the catalog at the last update */
 };
@@ -86,8 +87,13 @@ struct leat_view_sub {
         bool canceled, overrun;
         struct view_queued *given; /* the reader's */
         int64_t need_tick;         /* a snapshot must have at least this tick */
-        int64_t seen_tick;         /* of the last event that was given */
+        int64_t seen_tick;         /* of the last snapshot that was given; a tick may have several events */
 };
+
+/* Puts the picture of @tick in place and counts the views that it moved; @all: every view. In view_follow.c. */
+void view_show(struct view_follower *f, const struct leat_tick *tick, bool all);
+/* Applies a tick and makes the events of it. */
+int view_apply_tick(struct view_follower *f, const struct leat_tick *tick, struct leat_error *err) LEAT_NODISCARD;
 
 /* Before a tick's sections are applied: the rows that they replace, for each subscriber. After: the event. */
 struct view_change;

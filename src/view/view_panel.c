@@ -22,7 +22,8 @@
 #include "view_int.h"
 
 enum { PANEL_RING = 256, PANEL_PANELS_MAX = 64 };
-#define PANEL_TURN_US (50LL * 1000)
+#define PANEL_TURN_US (10LL * 1000)
+#define PANEL_IDLE_US (50LL * 1000) /* nobody watches */
 #define PANEL_AGE_US (1000LL * 1000)
 
 struct panel_node {
@@ -35,7 +36,7 @@ struct panel_state {
         bool ran;
         uint64_t moved;
         struct leat_panel_answer answer;
-        char error[768]; /* JSON of the last error; "" = none */
+        char error[4096]; /* JSON of the last error; "" = none */
         int64_t age_sent_us;
 };
 
@@ -94,8 +95,11 @@ static struct panel_node *node_new(uint32_t panel, const char *kind, const struc
         node->refs = 1;
         node->data = *data;
         memset(data, 0, sizeof *data);
-        node->event = (struct leat_panel_event){.tick = answer->tick, .panel = panel, .kind = kind,
-                                                .age_ms = answer->age_us / 1000, .newest_us = answer->newest_us};
+        node->event = (struct leat_panel_event){.tick = answer->tick,
+                                                .panel = panel,
+                                                .kind = kind,
+                                                .age_ms = answer->age_us / 1000,
+                                                .newest_us = answer->newest_us};
         node->event.data = leat_buf_view(&node->data);
         return node;
 }
@@ -277,8 +281,9 @@ static void *runner(void *arg)
                 sweep(panels);
                 struct panel_watch *w = next_due(panels, leat_os_monotonic_us());
                 if (w == NULL) {
+                        bool idle = panels->watches == NULL;
                         pthread_mutex_unlock(&panels->mutex);
-                        leat_os_sleep_us(PANEL_TURN_US);
+                        leat_os_sleep_us(idle ? PANEL_IDLE_US : PANEL_TURN_US);
                         pthread_mutex_lock(&panels->mutex);
                         continue;
                 }
@@ -355,7 +360,8 @@ static bool same_values(const struct panel_watch *w, const char *const *values, 
         return w->value_count == count;
 }
 
-static struct panel_watch *find_watch(struct leat_panels *panels, const struct leat_object *o, const char *const *values)
+static struct panel_watch *find_watch(struct leat_panels *panels, const struct leat_object *o,
+                                      const char *const *values)
 {
         for (struct panel_watch *w = panels->watches; w != NULL; w = w->next)
                 if (!w->gone && w->version == o->version && strcmp(w->dashboard, o->name) == 0 &&
@@ -465,7 +471,8 @@ int leat_panel_sub_next(struct leat_panel_sub *sub, int64_t timeout_us, const st
                 if (sub->canceled)
                         rc = leat_error_set(err, LEAT_ECANCELED, "the subscription was canceled");
                 else if (sub->watch->gone)
-                        rc = leat_error_set(err, LEAT_ENOTFOUND, "dashboard \"%s\" was dropped or changed", sub->watch->dashboard);
+                        rc = leat_error_set(err, LEAT_ENOTFOUND, "dashboard \"%s\" was dropped or changed",
+                                            sub->watch->dashboard);
                 if (rc != 0 || (sub->given = next_node(sub)) != NULL)
                         break;
                 if (pthread_cond_timedwait(&panels->changed, &panels->mutex, &until) != 0)

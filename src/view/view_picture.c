@@ -93,6 +93,22 @@ static bool is_input(const struct view_follower *f, uint64_t view_id, uint64_t o
         return false;
 }
 
+/* True when the picture has what was ahead when we looked last: between two looks most of it has come. */
+static bool has_come(const struct leat_tick *tick, const struct view_ahead *ahead)
+{
+        for (uint32_t i = 0; i < tick->input_count; i++) {
+                int64_t done = 0;
+                if (tick->inputs[i].object_id != ahead->object_id)
+                        continue;
+                for (uint32_t k = 0; k < tick->position_count; k++)
+                        if (memcmp(&tick->positions[k].topic, &tick->inputs[i].topic, sizeof tick->inputs[i].topic) ==
+                            0)
+                                done += tick->positions[k].offset;
+                return done >= ahead->end;
+        }
+        return false;
+}
+
 static const struct view_follower *find_follower(const struct leat_views *views, const char *pipeline)
 {
         const struct view_follower *f = views->followers;
@@ -112,7 +128,8 @@ int64_t leat_picture_age_us(struct leat_views *views, const struct leat_picture 
                         oldest_us = LEAT_MIN(oldest_us, in->oldest_unread_us);
         }
         for (uint32_t i = 0; f != NULL && i < f->ahead_count; i++)
-                if (f->ahead[i].since_us != 0 && is_input(f, view_id, f->ahead[i].object_id))
+                if (f->ahead[i].since_us != 0 && !has_come(picture->tick, &f->ahead[i]) &&
+                    is_input(f, view_id, f->ahead[i].object_id))
                         oldest_us = LEAT_MIN(oldest_us, f->ahead[i].since_us);
         pthread_mutex_unlock(&views->mutex);
         return oldest_us == INT64_MAX ? 0 : LEAT_MAX(now_us - oldest_us, 0);

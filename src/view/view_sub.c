@@ -26,8 +26,8 @@ struct view_change_part {
         uint64_t arr;
         const struct leat_tick_section *section;
         struct leat_batch *keys; /* MAP: distinct keys of the section */
-        struct leat_batch *removed;
-        int64_t *removed_weights;
+        struct leat_batch *removed, *added;
+        int64_t *removed_weights, *added_weights;
 };
 
 static bool is_subscribed(struct view_follower *f, uint64_t arr)
@@ -81,7 +81,8 @@ static struct leat_batch *distinct_keys(struct leat_arena *arena, const struct l
                 for (; table[at] != 0; at = (at + 1) & (slots - 1)) {
                         leat_buf_clear(&other);
                         for (uint32_t c = 0; c < key_count; c++) {
-                                leat_buf_u8(&other, leat_column_print(&rows->columns[c], table[at] - 1, &other) ? 1 : 0);
+                                leat_buf_u8(&other,
+                                            leat_column_print(&rows->columns[c], table[at] - 1, &other) ? 1 : 0);
                                 leat_buf_u8(&other, 0);
                         }
                         if (leat_view_eq(leat_buf_view(&text), leat_buf_view(&other)))
@@ -169,47 +170,87 @@ static void enqueue(struct leat_view_sub *sub, struct view_queued *q)
         sub->queued++;
 }
 
-static void give_part(struct view_follower *f, const struct leat_tick *tick, const struct view_change_part *part,
-                      struct leat_view_sub *sub)
+/* After the tick: what came, once for all subscribers. */
+static void finish_part(struct view_follower *f, struct view_change *change, struct view_change_part *part)
 {
-        struct view_queued *q = leat_calloc(1, sizeof *q);
-        q->arena = leat_arena_new(0);
-        q->event.tick = tick->tick;
-        q->event.time_us = tick->time_us;
         if (part->keys != NULL) {
-                q->event.removed = part->removed == NULL ? NULL : leat_batch_copy(q->arena, part->removed);
-                q->event.added = lookup(f, part->arr, part->keys, q->arena);
-        } else {
-                int64_t *added, *removed;
-                q->event.removed = signed_rows(q->arena, part->section, -1, &removed);
-                q->event.added = signed_rows(q->arena, part->section, 1, &added);
-                q->event.removed_weights = removed;
-                q->event.added_weights = added;
+                part->added = lookup(f, part->arr, part->keys, change->arena);
+                return;
         }
+        part->removed = signed_rows(change->arena, part->section, -1, &part->removed_weights);
+        part->added = signed_rows(change->arena, part->section, 1, &part->added_weights);
+}
+
+static int64_t *copy_weights(struct leat_arena *arena, const int64_t *weights, uint32_t count)
+{
+        if (weights == NULL)
+                return NULL;
+        int64_t *copy = leat_arena_alloc(arena, (count + 1) * sizeof *copy);
+        memcpy(copy, weights, count * sizeof *copy);
+        return copy;
+}
+
+static void give_part(const struct leat_tick *tick, const struct view_change_part *part, struct leat_view_sub *sub)
+{
         if (sub->queued >= (uint32_t)leat_param(LEAT_P_VIEW_SUBSCRIPTION_TICKS)) {
                 clear_queue(sub);
                 sub->overrun = true;
         }
         if (sub->overrun) {
                 sub->need_tick = tick->tick; /* the snapshot that it gets next must have this tick inside */
-                free_queued(q);
                 return;
+        }
+        struct view_queued *q = leat_calloc(1, sizeof *q);
+        q->arena = leat_arena_new(0);
+        q->event.tick = tick->tick;
+        q->event.time_us = tick->time_us;
+        if (part->removed != NULL) {
+                q->event.removed = leat_batch_copy(q->arena, part->removed);
+                q->event.removed_weights = copy_weights(q->arena, part->removed_weights, part->removed->rows);
+        }
+        if (part->added != NULL) {
+                q->event.added = leat_batch_copy(q->arena, part->added);
+                q->event.added_weights = copy_weights(q->arena, part->added_weights, part->added->rows);
         }
         enqueue(sub, q);
 }
 
+static struct view_change_part *find_part(const struct view_change *change, uint64_t arr)
+{
+        struct view_change_part *p = change != NULL ? change->parts : NULL;
+        while (p != NULL && p->arr != arr)
+                p = p->next;
+        return p;
+}
+
+/* Subscribers that came while the tick was being applied have the snapshot before it, and there is no event for them:
+ * they get a snapshot with the tick inside. */
+static void resend(struct view_follower *f, const struct view_change *change, const struct leat_tick *tick)
+{
+        for (struct leat_view_sub *s = f->subs; s != NULL; s = s->next)
+                for (uint32_t i = 0; i < tick->section_count; i++)
+                        if (tick->sections[i].arr_id == s->arr && find_part(change, s->arr) == NULL) {
+                                clear_queue(s);
+                                s->overrun = true;
+                                s->need_tick = tick->tick;
+                        }
+}
+
 void view_change_end(struct view_follower *f, struct view_change *change, const struct leat_tick *tick)
 {
-        if (change == NULL)
-                return;
         if (tick != NULL) {
+                for (struct view_change_part *p = change != NULL ? change->parts : NULL; p != NULL; p = p->next)
+                        finish_part(f, change, p);
                 pthread_mutex_lock(&f->views->mutex);
-                for (struct view_change_part *p = change->parts; p != NULL; p = p->next)
+                for (struct view_change_part *p = change != NULL ? change->parts : NULL; p != NULL; p = p->next)
                         for (struct leat_view_sub *s = f->subs; s != NULL; s = s->next)
                                 if (s->arr == p->arr)
-                                        give_part(f, tick, p, s);
+                                        give_part(tick, p, s);
+                resend(f, change, tick);
                 pthread_mutex_unlock(&f->views->mutex);
         }
+        if (change == NULL)
+                return;
         leat_arena_free(change->arena);
         free(change);
 }
@@ -293,7 +334,8 @@ int leat_view_sub_next(struct leat_view_sub *sub, int64_t timeout_us, const stru
                 if (sub->canceled)
                         rc = leat_error_set(err, LEAT_ECANCELED, "the subscription was canceled");
                 else if (sub->follower == NULL)
-                        rc = leat_error_set(err, LEAT_ENORELATION, "the view has been dropped, or its pipeline was opened anew");
+                        rc = leat_error_set(err, LEAT_ENORELATION,
+                                            "the view has been dropped, or its pipeline was opened anew");
                 if (rc != 0)
                         break;
                 sub->given = take_snapshot(sub);
@@ -315,7 +357,7 @@ int leat_view_sub_next(struct leat_view_sub *sub, int64_t timeout_us, const stru
         pthread_mutex_unlock(&sub->views->mutex);
         if (rc != 0)
                 return rc;
-        if (sub->given != NULL)
+        if (sub->given != NULL && sub->given->event.snapshot != NULL)
                 sub->seen_tick = sub->given->event.tick;
         *ret_event = sub->given == NULL ? NULL : &sub->given->event;
         return 0;

@@ -123,12 +123,16 @@ int main(int argc, char **argv)
         char dir[256];
         snprintf(dir, sizeof dir, "%s/leat-bench-state-%d", argc > 4 ? argv[4] : "/tmp", (int)getpid());
         struct leat_type two[] = {leat_type_of(LEAT_T_BIGINT), leat_type_of(LEAT_T_BIGINT)};
-        struct leat_type wide[] = {leat_type_of(LEAT_T_VARCHAR),   leat_type_of(LEAT_T_BIGINT),
-                                   leat_type_of(LEAT_T_VARCHAR),   leat_type_of(LEAT_T_TIMESTAMP),
-                                   leat_type_of(LEAT_T_DOUBLE),    leat_type_of(LEAT_T_INTEGER),
+        struct leat_type wide[] = {leat_type_of(LEAT_T_VARCHAR), leat_type_of(LEAT_T_BIGINT),
+                                   leat_type_of(LEAT_T_VARCHAR), leat_type_of(LEAT_T_TIMESTAMP),
+                                   leat_type_of(LEAT_T_DOUBLE),  leat_type_of(LEAT_T_INTEGER),
                                    leat_type_of(LEAT_T_VARCHAR)};
-        b.def = (struct leat_arr_def){.id = 1, .mode = LEAT_ARR_MAP, .key_count = 1, .column_count = b.wide ? 7 : 2,
-                                      .types = b.wide ? wide : two, .time_column = -1};
+        b.def = (struct leat_arr_def){.id = 1,
+                                      .mode = LEAT_ARR_MAP,
+                                      .key_count = 1,
+                                      .column_count = b.wide ? 7 : 2,
+                                      .types = b.wide ? wide : two,
+                                      .time_column = -1};
         struct leat_state_options options = {.role = LEAT_STATE_WRITER, .dir = dir};
         int64_t at;
         b.arena = leat_arena_new(1u << 20);

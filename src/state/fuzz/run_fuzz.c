@@ -17,7 +17,8 @@ static void mend(uint8_t *at, size_t bytes)
         leat_put_le32(footer + length - LEAT_FOOTER_TAIL, leat_crc32c(0, footer, length - LEAT_FOOTER_TAIL));
         struct leat_run run = {0};
         if (leat_footer_decode(leat_view_of(at, bytes), NULL, &run, NULL) == 0) {
-                struct leat_block_place *table = (struct leat_block_place *)(void *)(at + run.region_offset[LEAT_R_TABLE]);
+                struct leat_block_place *table =
+                        (struct leat_block_place *)(void *)(at + run.region_offset[LEAT_R_TABLE]);
                 uint64_t count = run.region_bytes[LEAT_R_TABLE] / sizeof *table, room = run.region_bytes[LEAT_R_BLOCK];
                 const uint8_t *blocks = at + run.region_offset[LEAT_R_BLOCK];
                 for (uint64_t i = 0; i < count; i++)
@@ -74,9 +75,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
         struct leat_run *run;
         if (leat_run_open(pack, 0, bytes, NULL, &run, NULL) == 0) {
                 for (int r = 0; r < LEAT_R_BLOCK; r++)
-                        for (uint64_t at = 0, page = run->region_page[r]; at < run->region_bytes[r]; at += LEAT_DIR_PAGE)
-                                run->page_crc[page++] = leat_crc32c(0, copy + run->region_offset[r] + at,
-                                                                    LEAT_MIN((uint64_t)LEAT_DIR_PAGE, run->region_bytes[r] - at));
+                        for (uint64_t at = 0, page = run->region_page[r]; at < run->region_bytes[r];
+                             at += LEAT_DIR_PAGE)
+                                run->page_crc[page++] =
+                                        leat_crc32c(0, copy + run->region_offset[r] + at,
+                                                    LEAT_MIN((uint64_t)LEAT_DIR_PAGE, run->region_bytes[r] - at));
                 ask(run);
                 if (leat_run_verify(run, NULL) == 0)
                         ask(run);

@@ -12,8 +12,12 @@ static void apply(const struct leat_batch *rows, const int64_t *weights)
         struct leat_type *types = leat_malloc(rows->column_count * sizeof *types);
         for (uint32_t c = 0; c < rows->column_count; c++)
                 types[c] = rows->columns[c].type;
-        struct leat_arr_def def = {.id = 1, .mode = LEAT_ARR_MULTISET, .key_count = 1, .column_count = rows->column_count,
-                                   .types = types, .time_column = -1};
+        struct leat_arr_def def = {.id = 1,
+                                   .mode = LEAT_ARR_MULTISET,
+                                   .key_count = 1,
+                                   .column_count = rows->column_count,
+                                   .types = types,
+                                   .time_column = -1};
         struct leat_arr *arr = leat_arr_new(&def, 1);
         if (leat_apply_runs(arr, 1, rows, weights, &runs, &count, NULL) == 0) {
                 for (uint32_t i = 0; i < count; i++)

@@ -29,13 +29,13 @@ enum leat_arr_mode { LEAT_ARR_MAP = 1, LEAT_ARR_MULTISET = 2 };
 struct leat_arr_def {
         uint64_t id; /* unique in the pipeline, never used again */
         enum leat_arr_mode mode;
-        uint32_t key_count;   /* columns that make the key, first; 0 = one single key */
+        uint32_t key_count; /* columns that make the key, first; 0 = one single key */
         /* Ascending order has NULLs after all values, descending before them, as in PostgreSQL; NaN is the greatest
          * number. -0.0 and 0.0, all NaN, and intervals of equal length (30 days a month, 24 hours a day) are one value
          * in key and order columns (MULTISET: in all columns). LIST and STRUCT columns are refused (LEAT_EUNSUPPORTED),
          * and values of more than 4 MiB (LEAT_ETOOBIG). */
-        uint32_t order_count; /* columns that order the rows of a key, next */
-        uint32_t order_desc;  /* bit i: order column i is descending */
+        uint32_t order_count;  /* columns that order the rows of a key, next */
+        uint32_t order_desc;   /* bit i: order column i is descending */
         uint32_t column_count; /* all columns */
         const struct leat_type *types;
         /* Time buckets: the TIMESTAMP, TIMESTAMPTZ or BIGINT key or value column whose value / bucket_us picks the
@@ -48,10 +48,10 @@ enum leat_state_role { LEAT_STATE_WRITER, LEAT_STATE_READER };
 
 struct leat_state_options {
         enum leat_state_role role;
-        const char *dir;          /* made when missing (writer) */
-        int64_t memory_bytes;     /* budget of recent ticks; reached: the writer spills them to runs (0 = 64 MiB) */
-        int64_t disk_bytes;       /* 0 = no limit; LEAT_EFULL beyond */
-        int64_t lock_wait_us;     /* writer: how long to wait for the one before to end (0 = 5 s); then LEAT_EBUSY */
+        const char *dir;      /* made when missing (writer) */
+        int64_t memory_bytes; /* budget of recent ticks; reached: the writer spills them to runs (0 = 64 MiB) */
+        int64_t disk_bytes;   /* 0 = no limit; LEAT_EFULL beyond */
+        int64_t lock_wait_us; /* writer: how long to wait for the one before to end (0 = 5 s); then LEAT_EBUSY */
 };
 
 /* Loads the newest complete manifest, or starts empty (tick 0). *ret_tick is its tick, and @ret_extra gets the bytes
@@ -80,6 +80,8 @@ const struct leat_arr_def *leat_state_def(const struct leat_state *state, uint64
  * Rows may repeat; later ones win. Ticks must not go back. */
 int leat_state_apply(struct leat_state *state, uint64_t arr, int64_t tick, const struct leat_batch *rows,
                      const int64_t *weights, struct leat_error *err) LEAT_NODISCARD;
+/* Says that everything up to @tick was applied, also when nothing changed. */
+void leat_state_advance(struct leat_state *state, int64_t tick);
 /* Drops whole buckets that end at or before @time_us. */
 int leat_state_expire(struct leat_state *state, uint64_t arr, int64_t time_us, struct leat_error *err) LEAT_NODISCARD;
 /* One tick's section of one arrangement as bytes for the tick record, in the encoding of runs, checksummed; and back.
@@ -87,16 +89,18 @@ int leat_state_expire(struct leat_state *state, uint64_t arr, int64_t time_us, s
 void leat_state_section_encode(uint64_t arr, const struct leat_batch *rows, const int64_t *weights,
                                struct leat_buf *out);
 int leat_state_section_decode(struct leat_arena *arena, struct leat_view bytes, uint64_t *ret_arr,
-                              struct leat_batch **ret_rows, int64_t **ret_weights, struct leat_error *err)
-        LEAT_NODISCARD;
+                              struct leat_batch **ret_rows, int64_t **ret_weights,
+                              struct leat_error *err) LEAT_NODISCARD;
 /* Writes what is in memory to runs and replaces the manifest: from then on the state can be opened at @tick, with
  * @extra. Old files stay until no reader can need them (one older manifest is kept). Writer only. */
-int leat_state_publish(struct leat_state *state, int64_t tick, struct leat_view extra, struct leat_error *err)
-        LEAT_NODISCARD;
+int leat_state_publish(struct leat_state *state, int64_t tick, struct leat_view extra,
+                       struct leat_error *err) LEAT_NODISCARD;
 /* Does up to about @budget_us of merging; true in *ret_more when there is more to do. Writer only. */
-int leat_state_merge(struct leat_state *state, int64_t budget_us, bool *ret_more, struct leat_error *err)
-        LEAT_NODISCARD;
-/* Reader: takes over a newer manifest when there is one (its ticks are then already inside); *ret_tick as in open. */
+int leat_state_merge(struct leat_state *state, int64_t budget_us, bool *ret_more,
+                     struct leat_error *err) LEAT_NODISCARD;
+/* Reader: takes over a newer manifest that is not ahead of the ticks applied here, when there is one: what was in memory
+ * up to its tick goes. The state does not change by it. *ret_tick is the state's tick. After an error with err->fatal
+ * close it and open it anew. */
 int leat_state_refresh(struct leat_state *state, int64_t *ret_tick, struct leat_error *err) LEAT_NODISCARD;
 
 /* ---- reading ------------------------------------------------------------------ */
@@ -114,8 +118,8 @@ int leat_state_lookup(struct leat_state_snapshot *snapshot, uint64_t arr, const 
                       struct leat_error *err) LEAT_NODISCARD;
 
 struct leat_gather_options {
-        uint32_t limit;     /* rows a key at most, in order; 0 = all */
-        bool reverse;       /* from the end of the order */
+        uint32_t limit;      /* rows a key at most, in order; 0 = all */
+        bool reverse;        /* from the end of the order */
         uint32_t chunk_rows; /* rows a chunk at most; 0 = 65,536 */
         /* Optional range on the first order column (fixed-width types): rows with low <= x < high; column values at row
          * i of @keys. NULL = open. */
