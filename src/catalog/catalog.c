@@ -30,7 +30,8 @@ static const char schema_sql[] =
         " kind INTEGER NOT NULL, state INTEGER NOT NULL, sql TEXT NOT NULL, body BLOB NOT NULL, reason TEXT,"
         " created_us INTEGER NOT NULL, changed_us INTEGER NOT NULL, version INTEGER NOT NULL, sum INTEGER NOT NULL,"
         " UNIQUE(space, name));"
-        "CREATE TABLE reads(reader INTEGER NOT NULL, object INTEGER NOT NULL, PRIMARY KEY(reader, object)) WITHOUT ROWID;"
+        "CREATE TABLE reads(reader INTEGER NOT NULL, object INTEGER NOT NULL, PRIMARY KEY(reader, object)) WITHOUT "
+        "ROWID;"
         "CREATE TABLE intents(id INTEGER PRIMARY KEY, kind INTEGER NOT NULL, object_id INTEGER NOT NULL,"
         " payload BLOB NOT NULL, at_us INTEGER NOT NULL);"
         "CREATE TABLE applied(role TEXT NOT NULL, pid INTEGER NOT NULL, version INTEGER NOT NULL,"
@@ -231,18 +232,19 @@ int leat_catalog_open(const char *path, struct leat_catalog **ret_cat, struct le
         int rc;
         cat->path = leat_strdup(path);
         int sqlite_rc = sqlite3_open_v2(
-                path, &cat->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE,
-                NULL);
+                path, &cat->db,
+                SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
         if (sqlite_rc != SQLITE_OK) {
                 rc = leat_catalog_sqlite_error(cat, sqlite_rc, "open", err);
                 goto fail;
         }
         sqlite3_busy_timeout(cat->db, CATALOG_BUSY_MS);
-        LEAT_TRY_GOTO(leat_catalog_exec(cat, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA trusted_schema=OFF",
-                                        err));
+        LEAT_TRY_GOTO(leat_catalog_exec(
+                cat, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA trusted_schema=OFF", err));
         LEAT_TRY_GOTO(check_format(cat, err));
         LEAT_TRY_GOTO(leat_catalog_prepare(cat, &cat->data_version, err, "PRAGMA data_version", ""));
-        LEAT_TRY_GOTO(leat_catalog_prepare(cat, &cat->get_version, err, "SELECT value FROM meta WHERE name='version'", ""));
+        LEAT_TRY_GOTO(
+                leat_catalog_prepare(cat, &cat->get_version, err, "SELECT value FROM meta WHERE name='version'", ""));
         *ret_cat = cat;
         return 0;
 fail:
@@ -302,8 +304,8 @@ int leat_catalog_counter(struct leat_catalog *cat, const char *name, uint64_t co
 {
         sqlite3_stmt *stmt;
         bool row;
-        LEAT_TRY(leat_catalog_prepare(cat, &stmt, err, "UPDATE meta SET value=value+? WHERE name=? RETURNING value", "it",
-                                      (int64_t)count, name));
+        LEAT_TRY(leat_catalog_prepare(cat, &stmt, err, "UPDATE meta SET value=value+? WHERE name=? RETURNING value",
+                                      "it", (int64_t)count, name));
         int rc = leat_catalog_step(cat, stmt, &row, err);
         if (rc == 0 && !row)
                 rc = leat_error_set(err, LEAT_ECORRUPT, "catalog %s has no counter \"%s\"", cat->path, name);

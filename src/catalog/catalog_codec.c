@@ -295,8 +295,7 @@ static const struct leat_dashboard_def *get_dashboard(struct leat_arena *arena, 
         dashboard->title = need_text(arena, cur);
         dashboard->refresh_us = leat_cursor_varint(cur);
         dashboard->variable_count = get_count(cur);
-        struct leat_variable_def *variables =
-                leat_arena_zalloc(arena, dashboard->variable_count * sizeof *variables);
+        struct leat_variable_def *variables = leat_arena_zalloc(arena, dashboard->variable_count * sizeof *variables);
         for (uint32_t i = 0; i < dashboard->variable_count; i++) {
                 variables[i].name = need_text(arena, cur);
                 variables[i].sql = get_text(arena, cur);

@@ -26,8 +26,8 @@ int leat_catalog_prepare(struct leat_catalog *cat, sqlite3_stmt **ret_stmt, stru
 /* Runs a prepared statement that gives no rows, and finalizes it. */
 int leat_catalog_run(struct leat_catalog *cat, sqlite3_stmt *stmt, struct leat_error *err) LEAT_NODISCARD;
 /* Steps: 1 = a row, 0 = end, else *ret_rc is the error that err describes (the statement is finalized then). */
-int leat_catalog_step(struct leat_catalog *cat, sqlite3_stmt *stmt, bool *ret_row, struct leat_error *err)
-        LEAT_NODISCARD;
+int leat_catalog_step(struct leat_catalog *cat, sqlite3_stmt *stmt, bool *ret_row,
+                      struct leat_error *err) LEAT_NODISCARD;
 int leat_catalog_exec(struct leat_catalog *cat, const char *sql, struct leat_error *err) LEAT_NODISCARD;
 /* BEGIN IMMEDIATE, unless a change is open; *ret_own tells whether to commit. */
 int leat_catalog_tx_begin(struct leat_catalog *cat, bool *ret_own, struct leat_error *err) LEAT_NODISCARD;

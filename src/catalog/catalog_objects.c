@@ -83,7 +83,8 @@ fail:
 int leat_catalog_delete(struct leat_catalog *cat, uint64_t id, struct leat_error *err)
 {
         static const char *const statements[] = {"DELETE FROM objects WHERE id=?", "DELETE FROM reads WHERE reader=?",
-                                                 "DELETE FROM reads WHERE object=?", "DELETE FROM jobs WHERE view_id=?"};
+                                                 "DELETE FROM reads WHERE object=?",
+                                                 "DELETE FROM jobs WHERE view_id=?"};
         sqlite3_stmt *stmt;
         LEAT_ASSERT(cat->in_change);
         for (size_t i = 0; i < LEAT_ARRAY_LEN(statements); i++) {
@@ -99,8 +100,9 @@ static int load_reads(struct leat_catalog *cat, struct leat_arena *arena, struct
 {
         sqlite3_stmt *stmt;
         bool row;
-        LEAT_TRY(leat_catalog_prepare(cat, &stmt, err, "SELECT object, count(*) OVER () FROM reads WHERE reader=? ORDER BY 1",
-                                      "i", (int64_t)object->id));
+        LEAT_TRY(leat_catalog_prepare(cat, &stmt, err,
+                                      "SELECT object, count(*) OVER () FROM reads WHERE reader=? ORDER BY 1", "i",
+                                      (int64_t)object->id));
         int rc;
         uint64_t *reads = NULL;
         while ((rc = leat_catalog_step(cat, stmt, &row, err)) == 0 && row) {
@@ -142,11 +144,12 @@ static int load_objects(struct leat_catalog *cat, struct leat_arena *arena, stru
         struct leat_object *objects = NULL;
         bool row;
         int rc;
-        LEAT_TRY(leat_catalog_prepare(cat, &stmt, err,
-                                      "SELECT id,space,name,kind,state,sql,body,reason,created_us,changed_us,version,sum,"
-                                      " (SELECT count(*) FROM objects), (SELECT value FROM meta WHERE name='version')"
-                                      " FROM objects ORDER BY space, name",
-                                      ""));
+        LEAT_TRY(leat_catalog_prepare(
+                cat, &stmt, err,
+                "SELECT id,space,name,kind,state,sql,body,reason,created_us,changed_us,version,sum,"
+                " (SELECT count(*) FROM objects), (SELECT value FROM meta WHERE name='version')"
+                " FROM objects ORDER BY space, name",
+                ""));
         while ((rc = leat_catalog_step(cat, stmt, &row, err)) == 0 && row) {
                 if (objects == NULL)
                         snapshot->objects = objects =

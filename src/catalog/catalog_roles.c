@@ -71,8 +71,8 @@ static int find_behind(struct leat_catalog *cat, const char *const *roles, uint3
         return rc;
 }
 
-int leat_catalog_applied_wait(struct leat_catalog *cat, const char *const *roles, uint32_t role_count,
-                              uint64_t version, int64_t timeout_us, struct leat_error *err)
+int leat_catalog_applied_wait(struct leat_catalog *cat, const char *const *roles, uint32_t role_count, uint64_t version,
+                              int64_t timeout_us, struct leat_error *err)
 {
         int64_t deadline = leat_os_monotonic_us() + timeout_us;
         char role[128];
@@ -164,13 +164,15 @@ static int check_incarnation(struct leat_catalog *cat, const char *pipeline, uin
 {
         sqlite3_stmt *stmt;
         bool row;
-        LEAT_TRY(leat_catalog_prepare(cat, &stmt, err, "SELECT incarnation FROM leases WHERE pipeline=?", "t", pipeline));
+        LEAT_TRY(leat_catalog_prepare(cat, &stmt, err, "SELECT incarnation FROM leases WHERE pipeline=?", "t",
+                                      pipeline));
         int rc = leat_catalog_step(cat, stmt, &row, err);
         uint64_t newest = rc == 0 && row ? (uint64_t)sqlite3_column_int64(stmt, 0) : 0;
         sqlite3_finalize(stmt);
         if (rc == 0 && newest > incarnation)
-                rc = leat_error_set(err, LEAT_EFENCED, "pipeline \"%s\" has a newer worker (incarnation %llu, not %llu)",
-                                    pipeline, (unsigned long long)newest, (unsigned long long)incarnation);
+                rc = leat_error_set(err, LEAT_EFENCED,
+                                    "pipeline \"%s\" has a newer worker (incarnation %llu, not %llu)", pipeline,
+                                    (unsigned long long)newest, (unsigned long long)incarnation);
         return rc;
 }
 

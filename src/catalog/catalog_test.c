@@ -44,8 +44,11 @@ static const struct leat_topic_def scan_topic = {
 
 static uint64_t put_topic(struct leat_catalog *cat, const char *name, uint64_t *ret_version)
 {
-        struct leat_object object = {.kind = LEAT_OBJECT_TOPIC, .state = LEAT_STATE_READY, .name = name,
-                                     .sql = "CREATE TOPIC ...", .topic = &scan_topic};
+        struct leat_object object = {.kind = LEAT_OBJECT_TOPIC,
+                                     .state = LEAT_STATE_READY,
+                                     .name = name,
+                                     .sql = "CREATE TOPIC ...",
+                                     .topic = &scan_topic};
         uint64_t id, version;
         CHECK_OK(leat_catalog_begin(cat, &err), &err);
         CHECK_OK(leat_catalog_put(cat, &object, &id, &err), &err);
@@ -71,8 +74,13 @@ static uint64_t put_view(struct leat_catalog *cat, const char *name, uint64_t re
                 .max_state_bytes = -1,
                 .graph = leat_view_of("\0\1\2", 3),
         };
-        struct leat_object object = {.kind = LEAT_OBJECT_MATVIEW, .state = LEAT_STATE_READY, .name = name,
-                                     .sql = "CREATE ...", .view = &view, .read_count = 1, .reads = &reads};
+        struct leat_object object = {.kind = LEAT_OBJECT_MATVIEW,
+                                     .state = LEAT_STATE_READY,
+                                     .name = name,
+                                     .sql = "CREATE ...",
+                                     .view = &view,
+                                     .read_count = 1,
+                                     .reads = &reads};
         uint64_t id, version;
         CHECK_OK(leat_catalog_begin(cat, &err), &err);
         CHECK_OK(leat_catalog_put(cat, &object, &id, &err), &err);
@@ -123,12 +131,26 @@ LEAT_TEST(dashboards_come_back)
         struct leat_arena *arena = leat_arena_new(0);
         const struct leat_snapshot *snapshot;
         const char *y[] = {"a", "b"};
-        const struct leat_panel_def panel = {.name = "p", .title = "P", .type = LEAT_PANEL_BAR, .sql = "SELECT 1", .y_count = 2,
-                                             .y = y, .has_alarm = true, .alarm = 2.5, .at = {1, 2, 3, 4}};
+        const struct leat_panel_def panel = {.name = "p",
+                                             .title = "P",
+                                             .type = LEAT_PANEL_BAR,
+                                             .sql = "SELECT 1",
+                                             .y_count = 2,
+                                             .y = y,
+                                             .has_alarm = true,
+                                             .alarm = 2.5,
+                                             .at = {1, 2, 3, 4}};
         const struct leat_variable_def variable = {.name = "site", .sql = "SELECT 's'", .default_value = "SEA1"};
-        const struct leat_dashboard_def dashboard = {.title = "Wall", .refresh_us = 500000, .variable_count = 1,
-                                                     .variables = &variable, .panel_count = 1, .panels = &panel};
-        struct leat_object object = {.kind = LEAT_OBJECT_DASHBOARD, .state = LEAT_STATE_READY, .name = "scans", .sql = "",
+        const struct leat_dashboard_def dashboard = {.title = "Wall",
+                                                     .refresh_us = 500000,
+                                                     .variable_count = 1,
+                                                     .variables = &variable,
+                                                     .panel_count = 1,
+                                                     .panels = &panel};
+        struct leat_object object = {.kind = LEAT_OBJECT_DASHBOARD,
+                                     .state = LEAT_STATE_READY,
+                                     .name = "scans",
+                                     .sql = "",
                                      .dashboard = &dashboard};
         uint64_t id, version;
         put_topic(cat, "scans", NULL);
@@ -168,8 +190,8 @@ LEAT_TEST(versions_are_seen_by_others)
 LEAT_TEST(names_are_unique_and_ids_never_come_again)
 {
         struct leat_catalog *cat = open_catalog();
-        struct leat_object object = {.kind = LEAT_OBJECT_TOPIC, .state = LEAT_STATE_READY, .name = "a", .sql = "",
-                                     .topic = &scan_topic};
+        struct leat_object object = {
+                .kind = LEAT_OBJECT_TOPIC, .state = LEAT_STATE_READY, .name = "a", .sql = "", .topic = &scan_topic};
         uint64_t id, first = put_topic(cat, "a", NULL), version;
         CHECK_OK(leat_catalog_begin(cat, &err), &err);
         CHECK_INT(leat_catalog_put(cat, &object, &id, &err), LEAT_EEXISTS);
@@ -187,8 +209,8 @@ LEAT_TEST(rollback_leaves_nothing)
         struct leat_catalog *cat = open_catalog();
         struct leat_arena *arena = leat_arena_new(0);
         const struct leat_snapshot *snapshot;
-        struct leat_object object = {.kind = LEAT_OBJECT_TOPIC, .state = LEAT_STATE_READY, .name = "a", .sql = "",
-                                     .topic = &scan_topic};
+        struct leat_object object = {
+                .kind = LEAT_OBJECT_TOPIC, .state = LEAT_STATE_READY, .name = "a", .sql = "", .topic = &scan_topic};
         uint64_t id, before, after;
         CHECK_OK(leat_catalog_version(cat, &before, &err), &err);
         CHECK_OK(leat_catalog_begin(cat, &err), &err);
@@ -212,8 +234,11 @@ LEAT_TEST(death_inside_a_change)
                 pid_t pid = fork();
                 if (pid == 0) {
                         struct leat_catalog *child = open_catalog();
-                        struct leat_object object = {.kind = LEAT_OBJECT_TOPIC, .state = LEAT_STATE_CREATING, .name = "a",
-                                                     .sql = "", .topic = &scan_topic};
+                        struct leat_object object = {.kind = LEAT_OBJECT_TOPIC,
+                                                     .state = LEAT_STATE_CREATING,
+                                                     .name = "a",
+                                                     .sql = "",
+                                                     .topic = &scan_topic};
                         struct leat_intent intent = {.kind = LEAT_INTENT_CREATE};
                         uint64_t version;
                         bool ok = leat_catalog_begin(child, NULL) == 0 &&

@@ -183,7 +183,8 @@ static int parse_word(struct parser *p, const char *word)
 /* Letters too: exponents, and the NaN and Infinity of DOUBLE constants. */
 static bool number_char(uint8_t c)
 {
-        return (c >= '0' && c <= '9') || c == '-' || c == '+' || c == '.' || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+        return (c >= '0' && c <= '9') || c == '-' || c == '+' || c == '.' || (c >= 'a' && c <= 'z') ||
+               (c >= 'A' && c <= 'Z');
 }
 
 static int parse_value(struct parser *p, struct leat_json *out)

@@ -10,8 +10,9 @@ LEAT_TEST(json_reads)
 {
         struct leat_arena *arena = leat_arena_new(0);
         struct leat_json *json;
-        const char *text = "{\"a\": [1, -2.5e3, {\"b\": \"x\\n\\u00e9\\ud83d\\ude00\"}], \"query_location\":18446744073709551615,"
-                           " \"c\": true, \"d\": null, \"e\": {}, \"n\": NaN}";
+        const char *text =
+                "{\"a\": [1, -2.5e3, {\"b\": \"x\\n\\u00e9\\ud83d\\ude00\"}], \"query_location\":18446744073709551615,"
+                " \"c\": true, \"d\": null, \"e\": {}, \"n\": NaN}";
         CHECK_OK(leat_json_parse(arena, leat_view_str(text), &json, &err), &err);
         CHECK_INT(json->count, 6);
         CHECK_INT(leat_json_location(json), -1);
@@ -27,8 +28,8 @@ LEAT_TEST(json_reads)
 
 LEAT_TEST(json_refuses)
 {
-        static const char *const bad[] = {"",      "{",       "[1",     "{\"a\"}", "\"x", "\"\\",  "\"\\u12\"", "[1,]",
-                                          "{,}",   "1 2",     "?",      "[1}",     "tru", "\"\\q\"", "{\"a\":}"};
+        static const char *const bad[] = {"",    "{",   "[1", "{\"a\"}", "\"x", "\"\\",    "\"\\u12\"", "[1,]",
+                                          "{,}", "1 2", "?",  "[1}",     "tru", "\"\\q\"", "{\"a\":}"};
         for (size_t i = 0; i < LEAT_ARRAY_LEN(bad); i++) {
                 struct leat_arena *arena = leat_arena_new(0);
                 struct leat_json *json;

@@ -22,8 +22,9 @@ static int output_columns(struct sql_rewrite *rw, const struct leat_stmt *stmt, 
                                      "the list names %u columns, the query gives %u", stmt->column_count, count);
         for (uint32_t i = 0; i < count; i++) {
                 struct leat_type type = leat_plan_column_type(plan, i);
-                columns[i].name = i < stmt->column_count ? stmt->columns[i].name
-                                                         : leat_sql_output_name(rw->arena, leat_plan_column_name(plan, i));
+                columns[i].name = i < stmt->column_count
+                                          ? stmt->columns[i].name
+                                          : leat_sql_output_name(rw->arena, leat_plan_column_name(plan, i));
                 columns[i].type = leat_type_copy(rw->arena, &type);
                 for (uint32_t k = 0; k < i; k++) {
                         if (strcasecmp(columns[k].name, columns[i].name) != 0)
@@ -34,8 +35,8 @@ static int output_columns(struct sql_rewrite *rw, const struct leat_stmt *stmt, 
                         return LEAT_EAMBIGUOUS;
                 }
                 if (type.id == LEAT_T_INVALID || type.id == LEAT_T_SQLNULL) {
-                        leat_sql_fail(stmt->text, stmt->body.start, rw->err, LEAT_ETYPE, "the type of column \"%s\" is not known",
-                                      columns[i].name);
+                        leat_sql_fail(stmt->text, stmt->body.start, rw->err, LEAT_ETYPE,
+                                      "the type of column \"%s\" is not known", columns[i].name);
                         leat_error_hint(rw->err, "Write CAST(... AS type).");
                         return LEAT_ETYPE;
                 }
@@ -50,7 +51,8 @@ static int plan_json(struct sql_rewrite *rw, const struct leat_sql_map *map, str
         struct leat_buf json = LEAT_BUF_INIT;
         struct leat_json *root;
         const char *text = (const char *)map->text.data;
-        int rc = leat_conn_text(rw->env->conn, "SELECT CAST(json_serialize_plan($1::VARCHAR) AS VARCHAR)", &text, 1, &json, rw->err);
+        int rc = leat_conn_text(rw->env->conn, "SELECT CAST(json_serialize_plan($1::VARCHAR) AS VARCHAR)", &text, 1,
+                                &json, rw->err);
         if (rc == 0) {
                 bound->plan_json = leat_arena_strndup(rw->arena, (const char *)json.data, json.len);
                 rc = leat_json_parse(rw->arena, leat_view_str(bound->plan_json), &root, rw->err);
@@ -111,12 +113,14 @@ int leat_sql_bound_relation(const struct leat_sql_bound *bound, const char *tabl
                 const struct leat_object *object = *end == 0 ? leat_snapshot_get(bound->catalog->snapshot, id) : NULL;
                 if (object != NULL) {
                         *ret_key = (struct leat_scan_key){
-                                .kind = quarantine                        ? LEAT_SCAN_QUARANTINE
+                                .kind = quarantine                          ? LEAT_SCAN_QUARANTINE
                                         : object->kind == LEAT_OBJECT_TOPIC ? LEAT_SCAN_TOPIC
                                                                             : LEAT_SCAN_VIEW,
                                 .object_id = id,
                                 .name = object->name,
-                                .pseudo = !quarantine && object->kind == LEAT_OBJECT_TOPIC ? leat_sql_pseudo_of(object->topic) : 0,
+                                .pseudo = !quarantine && object->kind == LEAT_OBJECT_TOPIC
+                                                  ? leat_sql_pseudo_of(object->topic)
+                                                  : 0,
                         };
                         return 0;
                 }

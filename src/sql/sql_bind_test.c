@@ -23,7 +23,8 @@ static void refuse(struct sql_fixture *fx, int code, const char *marked, const c
         const char *sql = sql_unmark(fx, marked, &at);
         int rc = bind(fx, sql);
         if (rc != code || strstr(fx->err.message, message) == NULL || fx->err.position != (int)at + 1)
-                leat_test_fail(__FILE__, __LINE__, "%s: %s \"%s\" at %d", sql, leat_code_name(rc), fx->err.message, fx->err.position);
+                leat_test_fail(__FILE__, __LINE__, "%s: %s \"%s\" at %d", sql, leat_code_name(rc), fx->err.message,
+                               fx->err.position);
 }
 
 /* The first LOGICAL_GET below @plan. */
@@ -44,8 +45,10 @@ LEAT_TEST(plans_name_their_relations)
 {
         struct sql_fixture *fx = sql_fixture_new();
         struct leat_scan_key key;
-        CHECK_OK(bind(fx, "CREATE MATERIALIZED VIEW v AS SELECT site, window_start, count(*) AS scans FROM tumble(scans, event_time, "
-                          "INTERVAL '10 seconds') GROUP BY site, window_start EMIT ON WINDOW CLOSE"), &fx->err);
+        CHECK_OK(bind(fx, "CREATE MATERIALIZED VIEW v AS SELECT site, window_start, count(*) AS scans FROM "
+                          "tumble(scans, event_time, "
+                          "INTERVAL '10 seconds') GROUP BY site, window_start EMIT ON WINDOW CLOSE"),
+                 &fx->err);
         CHECK_INT(bound.emit, LEAT_EMIT_ON_WINDOW_CLOSE);
         CHECK_INT(bound.column_count, 3);
         CHECK_STR(bound.columns[2].name, "scans");
@@ -71,13 +74,15 @@ LEAT_TEST(shapes_that_bind)
         static const char *const shapes[] = {
                 "SELECT * FROM scans",
                 "SELECT site, weight_g * 2 AS w FROM scans WHERE weight_g > 5",
-                "SELECT site, count(*) FILTER (WHERE weight_g > 3) AS n, count(DISTINCT package_id) AS d FROM scans GROUP BY site",
+                "SELECT site, count(*) FILTER (WHERE weight_g > 3) AS n, count(DISTINCT package_id) AS d FROM scans "
+                "GROUP BY site",
                 "SELECT s.site, t.region, count(*) AS n FROM scans s JOIN sites t ON s.site = t.site GROUP BY ALL",
                 "SELECT s.*, t.region FROM scans s LEFT JOIN sites t USING (site)",
                 "SELECT site FROM scans UNION ALL SELECT site FROM sites",
                 "SELECT package, kg FROM heavy WHERE kg > 2",
                 "SELECT site, sum(scans) AS s FROM inflow GROUP BY site",
-                "SELECT window_start, site, count(*) AS n FROM hop(scans, event_time, INTERVAL '5 seconds', INTERVAL '20 seconds') GROUP BY 1, 2",
+                "SELECT window_start, site, count(*) AS n FROM hop(scans, event_time, INTERVAL '5 seconds', INTERVAL "
+                "'20 seconds') GROUP BY 1, 2",
                 "SELECT DISTINCT site FROM scans",
                 "SELECT kafka_partition, max(kafka_offset) AS o FROM scans GROUP BY 1",
         };
@@ -97,7 +102,9 @@ LEAT_TEST(shapes_that_bind)
 LEAT_TEST(time_and_chance)
 {
         struct sql_fixture *fx = sql_fixture_new();
-        CHECK_OK(bind(fx, "SELECT site FROM scans WHERE event_time > now() - INTERVAL '1 hour' AND CURRENT_DATE > '2020-01-01'"), &fx->err);
+        CHECK_OK(bind(fx, "SELECT site FROM scans WHERE event_time > now() - INTERVAL '1 hour' AND CURRENT_DATE > "
+                          "'2020-01-01'"),
+                 &fx->err);
         CHECK(bound.uses_now && strstr(bound.plan_json, "\"leat_now\"") != NULL);
         refuse(fx, LEAT_EUNSUPPORTED, "SELECT site, ^random() AS r FROM scans", "random()");
         refuse(fx, LEAT_EUNSUPPORTED, "SELECT ^gen_random_uuid() AS r FROM scans", "gen_random_uuid()");
@@ -114,7 +121,8 @@ LEAT_TEST(bind_errors)
         refuse(fx, LEAT_EUNSUPPORTED, "SELECT * FROM ^clicks", "clicks");
         refuse(fx, LEAT_EUNSUPPORTED, "SELECT * FROM ^pg_catalog.pg_class", "pg_class");
         refuse(fx, LEAT_EUNSUPPORTED, "SELECT * FROM scans WHERE site = ^$1", "no parameter");
-        refuse(fx, LEAT_ESYNTAX, "CREATE MATERIALIZED VIEW v (a, b, ^c) AS SELECT site, weight_g FROM scans", "names 3 columns");
+        refuse(fx, LEAT_ESYNTAX, "CREATE MATERIALIZED VIEW v (a, b, ^c) AS SELECT site, weight_g FROM scans",
+               "names 3 columns");
         CHECK_OK(bind(fx, "CREATE MATERIALIZED VIEW v (a) AS SELECT site, site FROM scans"), &fx->err);
         CHECK_STR(bound.columns[0].name, "a");
         /* Places in the plan lead back to the text. */
@@ -127,8 +135,10 @@ LEAT_TEST(the_catalog_is_followed)
 {
         struct sql_fixture *fx = sql_fixture_new();
         static const struct leat_column_def columns[] = {{.name = "a", .type = {.id = LEAT_T_VARCHAR}}};
-        struct leat_topic_def topic = {.format = LEAT_FORMAT_JSON, .column_count = 1, .columns = columns, .watermark_column = -1};
-        struct leat_object object = {.kind = LEAT_OBJECT_TOPIC, .state = LEAT_STATE_READY, .name = "fresh", .sql = "", .topic = &topic};
+        struct leat_topic_def topic = {
+                .format = LEAT_FORMAT_JSON, .column_count = 1, .columns = columns, .watermark_column = -1};
+        struct leat_object object = {
+                .kind = LEAT_OBJECT_TOPIC, .state = LEAT_STATE_READY, .name = "fresh", .sql = "", .topic = &topic};
         CHECK_INT(bind(fx, "SELECT a FROM fresh"), LEAT_ENORELATION);
         object.id = sql_fixture_put(fx, &object);
         CHECK_OK(bind(fx, "SELECT a FROM fresh"), &fx->err);

@@ -102,8 +102,8 @@ int leat_ddl_check_unused(struct ddl *d, const struct leat_object *object, const
                 const struct leat_object *o = leat_snapshot_get(d->snapshot, ids[i]);
                 leat_buf_printf(&list, "%s%s %s", i != 0 ? ", " : "", leat_object_kind_name(o->kind), o->name);
         }
-        leat_ddl_fail(d, d->stmt->name_at, LEAT_EDEPENDENT, NULL, "cannot %s %s \"%s\" because others depend on it: %s", verb,
-                      leat_object_kind_name(object->kind), object->name, leat_buf_cstr(&list));
+        leat_ddl_fail(d, d->stmt->name_at, LEAT_EDEPENDENT, NULL, "cannot %s %s \"%s\" because others depend on it: %s",
+                      verb, leat_object_kind_name(object->kind), object->name, leat_buf_cstr(&list));
         leat_buf_done(&list);
         if (strcmp(verb, "drop") == 0)
                 leat_error_hint(d->err, "Drop these first, or write DROP ... CASCADE to drop them too.");
@@ -161,7 +161,8 @@ const uint64_t *leat_ddl_reads(struct ddl *d, const struct leat_sql_used *used, 
 }
 
 /* ---- options ------------------------------------------------------------------------------ */
-int leat_ddl_option_unknown(struct ddl *d, const struct leat_sql_option *option, const char *const *known, uint32_t count)
+int leat_ddl_option_unknown(struct ddl *d, const struct leat_sql_option *option, const char *const *known,
+                            uint32_t count)
 {
         const char *near = leat_sql_suggest(option->name, known, count);
         struct leat_buf list = LEAT_BUF_INIT;
@@ -267,7 +268,8 @@ int leat_ddl_drop(struct ddl *d)
                                                        : object->kind == LEAT_OBJECT_MATVIEW ? "MATERIALIZED VIEW"
                                                                                              : "VIEW",
                                                        object->name),
-                                     "\"%s\" is a %s, not a %s", object->name, leat_object_kind_name(object->kind), what);
+                                     "\"%s\" is a %s, not a %s", object->name, leat_object_kind_name(object->kind),
+                                     what);
         uint64_t *ids = leat_arena_alloc(d->arena, (d->snapshot->object_count + 1) * sizeof *ids);
         uint64_t *intents = leat_arena_zalloc(d->arena, (d->snapshot->object_count + 1) * sizeof *intents);
         ids[0] = object->id;
@@ -398,7 +400,8 @@ static int run(struct ddl *d)
         case LEAT_STMT_DROP:
                 return leat_ddl_drop(d);
         default:
-                return leat_sql_fail(d->stmt->text, d->stmt->at.start, d->err, LEAT_EUNSUPPORTED, "this statement defines nothing");
+                return leat_sql_fail(d->stmt->text, d->stmt->at.start, d->err, LEAT_EUNSUPPORTED,
+                                     "this statement defines nothing");
         }
 }
 

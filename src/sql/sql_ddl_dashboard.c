@@ -63,7 +63,8 @@ static int check_panel(struct ddl *d, uint32_t n, const char *const *names, stru
         const struct leat_panel_def *panel = &def->panels[n];
         struct leat_span at = d->stmt->panel_at[n].name;
         struct leat_sql_query query;
-        int rc = leat_sql_panel(d->ctx->env, d->arena, leat_view_str(panel->sql), names, def->variable_count, &query, d->err);
+        int rc = leat_sql_panel(d->ctx->env, d->arena, leat_view_str(panel->sql), names, def->variable_count, &query,
+                                d->err);
         if (rc != 0) {
                 move_error(d, d->stmt->panel_at[n].sql);
                 return rc;
@@ -90,8 +91,9 @@ int leat_ddl_create_dashboard(struct ddl *d)
                                      "dashboard \"%s\" already exists", old->name);
         for (const char *c = d->stmt->name; *c != 0; c++) {
                 if (strchr("/?#%&\"'<>", *c) != NULL)
-                        return leat_ddl_fail(d, d->stmt->name_at, LEAT_EINVAL, NULL,
-                                             "the name of a dashboard is part of its address and cannot have \"%c\" in it", *c);
+                        return leat_ddl_fail(
+                                d, d->stmt->name_at, LEAT_EINVAL, NULL,
+                                "the name of a dashboard is part of its address and cannot have \"%c\" in it", *c);
         }
         const char **names = leat_arena_alloc(d->arena, (def->variable_count + 1) * sizeof *names);
         for (uint32_t i = 0; i < def->variable_count; i++)
@@ -100,7 +102,8 @@ int leat_ddl_create_dashboard(struct ddl *d)
                 struct leat_sql_query query;
                 if (def->variables[i].sql == NULL)
                         continue;
-                int rc = leat_sql_panel(d->ctx->env, d->arena, leat_view_str(def->variables[i].sql), names, 0, &query, d->err);
+                int rc = leat_sql_panel(d->ctx->env, d->arena, leat_view_str(def->variables[i].sql), names, 0, &query,
+                                        d->err);
                 if (rc != 0) {
                         move_error(d, d->stmt->variable_at[i]);
                         return rc;
@@ -124,7 +127,10 @@ int leat_ddl_create_dashboard(struct ddl *d)
 }
 
 /* ---- SHOW CREATE -------------------------------------------------------------------------- */
-static void put_text(struct leat_buf *out, const char *text) { leat_sql_quote_text(out, leat_view_str(text)); }
+static void put_text(struct leat_buf *out, const char *text)
+{
+        leat_sql_quote_text(out, leat_view_str(text));
+}
 
 static void put_duration(struct leat_buf *out, int64_t us)
 {
@@ -134,7 +140,8 @@ static void put_duration(struct leat_buf *out, int64_t us)
         } units[] = {{86400000000, "day"}, {3600000000, "hour"}, {60000000, "minute"}, {1000000, "second"}};
         for (size_t i = 0; i < LEAT_ARRAY_LEN(units); i++) {
                 if (us != 0 && us % units[i].us == 0) {
-                        leat_buf_printf(out, "'%" PRId64 " %s%s'", us / units[i].us, units[i].name, us == units[i].us ? "" : "s");
+                        leat_buf_printf(out, "'%" PRId64 " %s%s'", us / units[i].us, units[i].name,
+                                        us == units[i].us ? "" : "s");
                         return;
                 }
         }
@@ -156,7 +163,9 @@ static void show_columns(const struct leat_topic_def *def, struct leat_buf *out)
                 leat_sql_quote_name(out, column->name);
                 leat_buf_u8(out, ' ');
                 leat_type_print(&column->type, out);
-                leat_buf_add_str(out, key && def->key_count == 1 ? " PRIMARY KEY" : column->not_null && !key ? " NOT NULL" : "");
+                leat_buf_add_str(out, key && def->key_count == 1 ? " PRIMARY KEY"
+                                      : column->not_null && !key ? " NOT NULL"
+                                                                 : "");
         }
         for (uint32_t k = 0; k < def->key_count && def->key_count > 1; k++) {
                 leat_buf_add_str(out, k != 0 ? ", " : ",\n    PRIMARY KEY (");
@@ -218,7 +227,9 @@ static void show_view_options(const struct leat_view_def *def, struct leat_buf *
                 leat_buf_done(&length);
         } else {
                 leat_buf_printf(out, ", late = '%s'",
-                                def->late == LEAT_LATE_DROP ? "drop" : def->late == LEAT_LATE_REEMIT ? "reemit" : "apply");
+                                def->late == LEAT_LATE_DROP     ? "drop"
+                                : def->late == LEAT_LATE_REEMIT ? "reemit"
+                                                                : "apply");
         }
         if (def->retention_us > 0) {
                 leat_buf_add_str(out, ", retention = ");
@@ -245,7 +256,8 @@ static void show_view(const struct leat_object *object, struct leat_buf *out)
         leat_buf_add_str(out, "\nAS ");
         leat_buf_add_view(out, def->body);
         if (materialized)
-                leat_buf_add_str(out, def->emit == LEAT_EMIT_ON_WINDOW_CLOSE ? "\nEMIT ON WINDOW CLOSE" : "\nEMIT CHANGES");
+                leat_buf_add_str(out,
+                                 def->emit == LEAT_EMIT_ON_WINDOW_CLOSE ? "\nEMIT ON WINDOW CLOSE" : "\nEMIT CHANGES");
 }
 
 static void show_panel(const struct leat_panel_def *panel, struct leat_buf *out)
@@ -275,8 +287,8 @@ static void show_panel(const struct leat_panel_def *panel, struct leat_buf *out)
                 leat_buf_printf(out, " WARN %.15g", panel->warn);
         if (panel->has_alarm)
                 leat_buf_printf(out, " ALARM %.15g", panel->alarm);
-        leat_buf_printf(out, " AT (%d, %d, %d, %d) AS (\n  %s\n)", panel->at[0], panel->at[1], panel->at[2], panel->at[3],
-                        panel->sql);
+        leat_buf_printf(out, " AT (%d, %d, %d, %d) AS (\n  %s\n)", panel->at[0], panel->at[1], panel->at[2],
+                        panel->at[3], panel->sql);
 }
 
 static void show_dashboard(const struct leat_object *object, struct leat_buf *out)

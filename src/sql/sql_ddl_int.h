@@ -16,7 +16,8 @@ struct ddl {
         struct leat_error *err;
 };
 
-int leat_ddl_fail(struct ddl *d, struct leat_span at, int code, const char *hint, const char *fmt, ...) LEAT_PRINTF(5, 6);
+int leat_ddl_fail(struct ddl *d, struct leat_span at, int code, const char *hint, const char *fmt, ...)
+        LEAT_PRINTF(5, 6);
 void leat_ddl_notice(struct ddl *d, const char *fmt, ...) LEAT_PRINTF(2, 3);
 /* The object that the statement names; NULL when there is none. Relations, or dashboards. */
 const struct leat_object *leat_ddl_object(struct ddl *d, bool dashboard);
@@ -34,7 +35,8 @@ void leat_ddl_wait(struct ddl *d, uint64_t version);
 const char *leat_ddl_text(struct ddl *d);
 /* Ids of the objects in @used, each once. */
 const uint64_t *leat_ddl_reads(struct ddl *d, const struct leat_sql_used *used, uint32_t count, uint32_t *ret_count);
-int leat_ddl_option_unknown(struct ddl *d, const struct leat_sql_option *option, const char *const *known, uint32_t count);
+int leat_ddl_option_unknown(struct ddl *d, const struct leat_sql_option *option, const char *const *known,
+                            uint32_t count);
 int leat_ddl_option_duration(struct ddl *d, const struct leat_sql_option *option, int64_t *ret_us) LEAT_NODISCARD;
 int leat_ddl_option_bytes(struct ddl *d, const struct leat_sql_option *option, int64_t *ret_bytes) LEAT_NODISCARD;
 /* A bad value of an option. */
@@ -49,7 +51,8 @@ int leat_ddl_create_dashboard(struct ddl *d) LEAT_NODISCARD;
 int leat_ddl_drop(struct ddl *d) LEAT_NODISCARD;
 
 /* Broker acts, each done already when it is done again. */
-int leat_ddl_broker_create(struct leat_sql_ddl_context *ctx, struct leat_object *object, struct leat_error *err) LEAT_NODISCARD;
+int leat_ddl_broker_create(struct leat_sql_ddl_context *ctx, struct leat_object *object,
+                           struct leat_error *err) LEAT_NODISCARD;
 int leat_ddl_broker_alter(struct leat_sql_ddl_context *ctx, const char *name, struct leat_topic_def *def,
                           struct leat_error *err) LEAT_NODISCARD;
 int leat_ddl_broker_drop(struct leat_sql_ddl_context *ctx, const char *name, struct leat_error *err) LEAT_NODISCARD;

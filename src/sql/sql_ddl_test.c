@@ -16,23 +16,29 @@ static void note(void *arg, const char *text)
         snprintf(notices + len, sizeof notices - len, "%s\n", text);
 }
 
-static int compile(void *arg, struct leat_arena *arena, const struct leat_sql_bound *bound, const struct leat_view_def *def,
-                   struct leat_sql_compiled *ret_compiled, struct leat_error *err)
+static int compile(void *arg, struct leat_arena *arena, const struct leat_sql_bound *bound,
+                   const struct leat_view_def *def, struct leat_sql_compiled *ret_compiled, struct leat_error *err)
 {
         static const uint32_t keys[] = {0};
         (void)arena, (void)arg;
         if (strstr(bound->bound_sql, "row_number") != NULL)
                 return leat_error_set(err, LEAT_EUNSUPPORTED, "no OVER");
         CHECK(def->emit != 0 && bound->plan != NULL);
-        *ret_compiled = (struct leat_sql_compiled){.graph = leat_view_str("graph"), .key_count = 1, .keys = keys,
+        *ret_compiled = (struct leat_sql_compiled){.graph = leat_view_str("graph"),
+                                                   .key_count = 1,
+                                                   .keys = keys,
                                                    .notice = "state grows with the number of keys"};
         return 0;
 }
 
 static int run_in(struct sql_fixture *fx, const char *sql, bool check)
 {
-        struct leat_sql_ddl_context ctx = {.catalog = fx->cat, .feed = (struct leat_feed *)test_broker, .env = fx->env,
-                                           .compile = compile, .notice = note, .timeout_us = 20000};
+        struct leat_sql_ddl_context ctx = {.catalog = fx->cat,
+                                           .feed = (struct leat_feed *)test_broker,
+                                           .env = fx->env,
+                                           .compile = compile,
+                                           .notice = note,
+                                           .timeout_us = 20000};
         struct leat_stmt stmt;
         size_t offset = 0;
         memset(&fx->err, 0, sizeof fx->err);
@@ -57,8 +63,8 @@ static void refuse(struct sql_fixture *fx, int code, const char *marked, const c
                 int rc = run_in(fx, sql, check);
                 if (rc != code || strstr(fx->err.message, message) == NULL ||
                     fx->err.position != leat_sql_position(leat_view_str(sql), at))
-                        leat_test_fail(__FILE__, __LINE__, "%s: %s \"%s\" at %d", sql, leat_code_name(rc), fx->err.message,
-                                       fx->err.position);
+                        leat_test_fail(__FILE__, __LINE__, "%s: %s \"%s\" at %d", sql, leat_code_name(rc),
+                                       fx->err.message, fx->err.position);
         }
 }
 
@@ -82,16 +88,18 @@ LEAT_TEST(ddl_create_topic)
 {
         struct sql_fixture *fx = sql_fixture_new();
         test_broker_reset();
-        run(fx, "CREATE TOPIC orders (id BIGINT NOT NULL, \"at\" TIMESTAMPTZ, tags TEXT[], WATERMARK FOR \"at\" AS \"at\" - INTERVAL '5 "
+        run(fx, "CREATE TOPIC orders (id BIGINT NOT NULL, \"at\" TIMESTAMPTZ, tags TEXT[], WATERMARK FOR \"at\" AS "
+                "\"at\" - INTERVAL '5 "
                 "seconds') WITH (partitions = 4, retention = '7 days', max_ahead = '2 minutes')");
         struct test_topic *topic = test_broker_find("orders");
         CHECK(topic != NULL && topic->partitions == 4);
         CHECK_STR(topic->configs, "retention.ms=604800000 ");
         const struct leat_object *object = find(fx, "orders", false);
         CHECK(object->state == LEAT_STATE_READY && object->topic->topic_id[0] == 7 && !object->topic->adopted);
-        show(fx, "orders", false, "CREATE TOPIC orders (\n    id BIGINT NOT NULL,\n    at TIMESTAMPTZ,\n    tags VARCHAR[],\n    "
-                                  "WATERMARK FOR at AS at - INTERVAL '5 seconds'\n)\nWITH (format = 'json', partitions = 4, retention = "
-                                  "'7 days', idle_timeout = '5 seconds', max_ahead = '2 minutes')");
+        show(fx, "orders", false,
+             "CREATE TOPIC orders (\n    id BIGINT NOT NULL,\n    at TIMESTAMPTZ,\n    tags VARCHAR[],\n    "
+             "WATERMARK FOR at AS at - INTERVAL '5 seconds'\n)\nWITH (format = 'json', partitions = 4, retention = "
+             "'7 days', idle_timeout = '5 seconds', max_ahead = '2 minutes')");
         run(fx, "CREATE TOPIC IF NOT EXISTS orders (x INT)");
         CHECK(strstr(notices, "already exists, skipping") != NULL);
         refuse(fx, LEAT_EEXISTS, "CREATE TOPIC ^orders (x INT)", "already exists");
@@ -174,7 +182,8 @@ LEAT_TEST(ddl_views)
         struct sql_fixture *fx = sql_fixture_new();
         test_broker_reset();
         run(fx, "CREATE VIEW light (p, grams) AS SELECT package_id, weight_g FROM scans WHERE weight_g < 100");
-        show(fx, "light", false, "CREATE VIEW light (p, grams)\nAS SELECT package_id, weight_g FROM scans WHERE weight_g < 100");
+        show(fx, "light", false,
+             "CREATE VIEW light (p, grams)\nAS SELECT package_id, weight_g FROM scans WHERE weight_g < 100");
         run(fx, "CREATE VIEW lighter AS SELECT * FROM light WHERE grams < 10");
         CHECK_INT(find(fx, "lighter", false)->view->column_count, 2);
         run(fx, "CREATE OR REPLACE VIEW light AS SELECT package_id AS p, weight_g AS grams, site FROM scans");
@@ -194,15 +203,19 @@ LEAT_TEST(ddl_materialized_views)
 {
         struct sql_fixture *fx = sql_fixture_new();
         test_broker_reset();
-        run(fx, "CREATE MATERIALIZED VIEW per_site WITH (pipeline = p2, start = '2026-11-24 10:00', late = 'grace 10 seconds', retention = "
-                "'2 days', max_state = '1 GiB') AS SELECT site, window_start, count(*) AS n FROM tumble(scans, event_time, INTERVAL '10 "
+        run(fx, "CREATE MATERIALIZED VIEW per_site WITH (pipeline = p2, start = '2026-11-24 10:00', late = 'grace 10 "
+                "seconds', retention = "
+                "'2 days', max_state = '1 GiB') AS SELECT site, window_start, count(*) AS n FROM tumble(scans, "
+                "event_time, INTERVAL '10 "
                 "seconds') GROUP BY ALL EMIT ON WINDOW CLOSE");
         CHECK(strstr(notices, "state grows") != NULL);
         const struct leat_object *object = find(fx, "per_site", false);
         CHECK(object->view->graph.len == 5 && object->view->key_count == 1 && object->read_count == 1);
         show(fx, "per_site", false,
-             "CREATE MATERIALIZED VIEW per_site (site, window_start, n)\nWITH (pipeline = 'p2', start = '2026-11-24T10:00:00Z', late = 'grace "
-             "10 seconds', retention = '2 days', max_state = 1073741824)\nAS SELECT site, window_start, count(*) AS n FROM tumble(scans, "
+             "CREATE MATERIALIZED VIEW per_site (site, window_start, n)\nWITH (pipeline = 'p2', start = "
+             "'2026-11-24T10:00:00Z', late = 'grace "
+             "10 seconds', retention = '2 days', max_state = 1073741824)\nAS SELECT site, window_start, count(*) AS n "
+             "FROM tumble(scans, "
              "event_time, INTERVAL '10 seconds') GROUP BY ALL\nEMIT ON WINDOW CLOSE");
         run(fx, "CREATE MATERIALIZED VIEW total AS SELECT sum(n) AS n FROM per_site");
         run(fx, "ALTER MATERIALIZED VIEW total PAUSE");
@@ -216,11 +229,15 @@ LEAT_TEST(ddl_materialized_views)
         uint64_t before = find(fx, "total", false)->id;
         run(fx, "CREATE OR REPLACE MATERIALIZED VIEW total AS SELECT max(n) AS n FROM per_site");
         CHECK(find(fx, "total", false)->id > before);
-        refuse(fx, LEAT_EINVAL, "CREATE MATERIALIZED VIEW v WITH (late = ^'reemit') AS SELECT site FROM scans", "reemit");
-        refuse(fx, LEAT_EINVAL, "CREATE MATERIALIZED VIEW v WITH (late = ^'apply') AS SELECT site FROM scans EMIT ON WINDOW CLOSE", "apply");
+        refuse(fx, LEAT_EINVAL, "CREATE MATERIALIZED VIEW v WITH (late = ^'reemit') AS SELECT site FROM scans",
+               "reemit");
+        refuse(fx, LEAT_EINVAL,
+               "CREATE MATERIALIZED VIEW v WITH (late = ^'apply') AS SELECT site FROM scans EMIT ON WINDOW CLOSE",
+               "apply");
         refuse(fx, LEAT_EINVAL, "CREATE MATERIALIZED VIEW v WITH (start = ^'soon') AS SELECT site FROM scans", "soon");
         refuse(fx, LEAT_EINVAL, "CREATE MATERIALIZED VIEW v WITH (pipeline = ^'a b') AS SELECT site FROM scans", "a b");
-        refuse(fx, LEAT_EINVAL, "CREATE MATERIALIZED VIEW v WITH (^retain = '1 day') AS SELECT site FROM scans", "retain");
+        refuse(fx, LEAT_EINVAL, "CREATE MATERIALIZED VIEW v WITH (^retain = '1 day') AS SELECT site FROM scans",
+               "retain");
         sql_fixture_free(fx);
 }
 
@@ -228,20 +245,26 @@ LEAT_TEST(ddl_dashboards)
 {
         struct sql_fixture *fx = sql_fixture_new();
         test_broker_reset();
-        run(fx, "CREATE DASHBOARD wall TITLE 'The wall' VARIABLE site AS (SELECT site FROM sites) DEFAULT 'SEA1' PANEL n NUMBER WARN 5 AS "
-                "(SELECT count(*) AS n FROM scans WHERE site = $site) PANEL f LINE X window_start Y scans SERIES site AS (SELECT * FROM "
+        run(fx, "CREATE DASHBOARD wall TITLE 'The wall' VARIABLE site AS (SELECT site FROM sites) DEFAULT 'SEA1' PANEL "
+                "n NUMBER WARN 5 AS "
+                "(SELECT count(*) AS n FROM scans WHERE site = $site) PANEL f LINE X window_start Y scans SERIES site "
+                "AS (SELECT * FROM "
                 "inflow)");
         const struct leat_object *object = find(fx, "wall", true);
         CHECK_INT(object->read_count, 3);
         show(fx, "wall", true,
-             "CREATE DASHBOARD wall TITLE 'The wall'\nVARIABLE site AS (\n  SELECT site FROM sites\n) DEFAULT 'SEA1'\nREFRESH '500 ms'\nPANEL n "
-             "TITLE 'n' NUMBER WARN 5 AT (0, 0, 3, 2) AS (\n  SELECT count(*) AS n FROM scans WHERE site = $site\n)\nPANEL f TITLE 'f' LINE X "
+             "CREATE DASHBOARD wall TITLE 'The wall'\nVARIABLE site AS (\n  SELECT site FROM sites\n) DEFAULT "
+             "'SEA1'\nREFRESH '500 ms'\nPANEL n "
+             "TITLE 'n' NUMBER WARN 5 AT (0, 0, 3, 2) AS (\n  SELECT count(*) AS n FROM scans WHERE site = "
+             "$site\n)\nPANEL f TITLE 'f' LINE X "
              "window_start Y scans SERIES site AT (6, 0, 6, 4) AS (\n  SELECT * FROM inflow\n)");
         refuse(fx, LEAT_EEXISTS, "CREATE DASHBOARD ^wall PANEL p NUMBER AS (SELECT 1)", "already exists");
         refuse(fx, LEAT_ENOCOLUMN, "CREATE DASHBOARD d TITLE 'ä' PANEL p NUMBER AS (SELECT ^nix FROM scans)", "nix");
         refuse(fx, LEAT_ENOCOLUMN, "CREATE DASHBOARD d PANEL p NUMBER AS (SELECT 1 WHERE 'a' = ^$site)", "$site");
-        refuse(fx, LEAT_ENOCOLUMN, "CREATE DASHBOARD d PANEL ^p LINE X windw_start AS (SELECT window_start FROM inflow)", "windw_start");
-        refuse(fx, LEAT_ENORELATION, "CREATE DASHBOARD d VARIABLE v AS (SELECT 1 FROM ^nothing) PANEL p NUMBER AS (SELECT 1)", "nothing");
+        refuse(fx, LEAT_ENOCOLUMN,
+               "CREATE DASHBOARD d PANEL ^p LINE X windw_start AS (SELECT window_start FROM inflow)", "windw_start");
+        refuse(fx, LEAT_ENORELATION,
+               "CREATE DASHBOARD d VARIABLE v AS (SELECT 1 FROM ^nothing) PANEL p NUMBER AS (SELECT 1)", "nothing");
         run(fx, "CREATE OR REPLACE DASHBOARD wall PANEL p NUMBER AS (SELECT 1)");
         CHECK_INT(find(fx, "wall", true)->id, object->id);
         run(fx, "DROP DASHBOARD wall");
@@ -258,7 +281,8 @@ LEAT_TEST(ddl_drop)
         test_broker_add("loose", 1);
         run(fx, "CREATE VIEW heavier AS SELECT kg FROM heavy WHERE kg > 5");
         run(fx, "CREATE DASHBOARD d PANEL p NUMBER AS (SELECT count(*) FROM heavier)");
-        refuse(fx, LEAT_EDEPENDENT, "DROP TOPIC ^scans", "view heavier, view heavy, materialized view inflow, dashboard d");
+        refuse(fx, LEAT_EDEPENDENT, "DROP TOPIC ^scans",
+               "view heavier, view heavy, materialized view inflow, dashboard d");
         refuse(fx, LEAT_ENORELATION, "DROP VIEW ^scans", "is a topic, not a view");
         refuse(fx, LEAT_ENORELATION, "DROP TOPIC ^scnas", "does not exist");
         CHECK_STR(fx->err.hint, "Did you mean \"scans\"?");

@@ -42,12 +42,15 @@ static int check_columns(struct ddl *d, const struct leat_stmt *stmt, uint8_t fo
         for (uint32_t i = 0; i < stmt->column_count; i++) {
                 const struct leat_sql_column *column = &stmt->columns[i];
                 if (strncasecmp(column->name, "kafka_", 6) == 0)
-                        return leat_ddl_fail(d, column->at, LEAT_EINVAL, NULL,
-                                             "names that begin with \"kafka_\" belong to the columns that every topic has");
+                        return leat_ddl_fail(
+                                d, column->at, LEAT_EINVAL, NULL,
+                                "names that begin with \"kafka_\" belong to the columns that every topic has");
                 if (column->type.id == LEAT_T_SQLNULL)
                         return leat_ddl_fail(d, column->at, LEAT_ETYPE, NULL, "a column needs a type");
-                if (format == LEAT_FORMAT_RAW && (i > 0 || (column->type.id != LEAT_T_VARCHAR && column->type.id != LEAT_T_BLOB)))
-                        return leat_ddl_fail(d, column->at, LEAT_EUNSUPPORTED, "Leave the columns out to get \"value\" TEXT.",
+                if (format == LEAT_FORMAT_RAW &&
+                    (i > 0 || (column->type.id != LEAT_T_VARCHAR && column->type.id != LEAT_T_BLOB)))
+                        return leat_ddl_fail(d, column->at, LEAT_EUNSUPPORTED,
+                                             "Leave the columns out to get \"value\" TEXT.",
                                              "a raw topic has one column of type TEXT or BYTEA");
         }
         return 0;
@@ -77,7 +80,8 @@ static int option_format(struct ddl *d, const struct leat_sql_option *option, ui
 /* One option into @def; @create false: only those that ALTER TOPIC can change. */
 static int topic_option(struct ddl *d, const struct leat_sql_option *option, struct leat_topic_def *def, bool create)
 {
-        static const char *const known[] = {"format", "partitions", "retention", "retention_bytes", "idle_timeout", "max_ahead"};
+        static const char *const known[] = {"format",          "partitions",   "retention",
+                                            "retention_bytes", "idle_timeout", "max_ahead"};
         const char *name = option->name;
         if (strcmp(name, "partitions") == 0)
                 return option_partitions(d, option, &def->partitions);
@@ -87,8 +91,9 @@ static int topic_option(struct ddl *d, const struct leat_sql_option *option, str
                                               "the format of a topic cannot be changed");
         if (strcmp(name, "retention") == 0 || strcmp(name, "retention_bytes") == 0) {
                 if (def->key_count != 0)
-                        return leat_ddl_fail(d, option->name_at, LEAT_EUNSUPPORTED, "Delete a row by a NULL value for its key.",
-                                             "a topic with a PRIMARY KEY keeps the newest row of every key; it has no retention");
+                        return leat_ddl_fail(
+                                d, option->name_at, LEAT_EUNSUPPORTED, "Delete a row by a NULL value for its key.",
+                                "a topic with a PRIMARY KEY keeps the newest row of every key; it has no retention");
                 return strcmp(name, "retention") == 0 ? leat_ddl_option_duration(d, option, &def->retention_us)
                                                       : leat_ddl_option_bytes(d, option, &def->retention_bytes);
         }
@@ -105,8 +110,9 @@ static void copy_columns(struct ddl *d, struct leat_topic_def *def)
         const struct leat_stmt *stmt = d->stmt;
         struct leat_column_def *columns = leat_arena_zalloc(d->arena, (stmt->column_count + 1) * sizeof *columns);
         for (uint32_t i = 0; i < stmt->column_count; i++)
-                columns[i] = (struct leat_column_def){
-                        .name = stmt->columns[i].name, .type = stmt->columns[i].type, .not_null = stmt->columns[i].not_null};
+                columns[i] = (struct leat_column_def){.name = stmt->columns[i].name,
+                                                      .type = stmt->columns[i].type,
+                                                      .not_null = stmt->columns[i].not_null};
         def->columns = stmt->column_count != 0 ? columns : value;
         def->column_count = stmt->column_count != 0 ? stmt->column_count : 1;
 }
@@ -157,7 +163,8 @@ static uint32_t broker_configs(const struct leat_topic_def *def, char (*texts)[2
 
 /* Runs @with once for Leat's broker and, when that does not know leat.keyed, once for Apache Kafka. */
 static int keyed_try(const struct leat_topic_def *def, struct leat_feed_config *configs, uint32_t count,
-                     int (*with)(void *arg, const struct leat_feed_config *configs, uint32_t count, struct leat_error *err),
+                     int (*with)(void *arg, const struct leat_feed_config *configs, uint32_t count,
+                                 struct leat_error *err),
                      void *arg, struct leat_error *err)
 {
         if (def->key_count == 0)
@@ -271,8 +278,8 @@ static int look_at_broker(struct ddl *d, const char *name, struct leat_topic_def
         }
         if (def->partitions != 0 && def->partitions < topic.partitions)
                 return leat_ddl_fail(d, at, LEAT_EINVAL, "Leave the option out to keep them.",
-                                     "topic \"%s\" has %d partitions already; their number can only grow", d->stmt->name,
-                                     topic.partitions);
+                                     "topic \"%s\" has %d partitions already; their number can only grow",
+                                     d->stmt->name, topic.partitions);
         def->adopted = true;
         def->partitions = LEAT_MAX(def->partitions, topic.partitions);
         return 0;
@@ -285,8 +292,8 @@ static int check_replace(struct ddl *d, const struct leat_object *old, const str
         uint64_t *ids = leat_arena_alloc(d->arena, (d->snapshot->object_count + 1) * sizeof *ids);
         if (leat_ddl_readers(d, old->id, ids) == 0)
                 return 0;
-        bool same = was->format == def->format && was->key_count == def->key_count && def->column_count >= was->column_count &&
-                    was->watermark_column == def->watermark_column;
+        bool same = was->format == def->format && was->key_count == def->key_count &&
+                    def->column_count >= was->column_count && was->watermark_column == def->watermark_column;
         for (uint32_t i = 0; i < was->key_count && same; i++)
                 same = was->keys[i] == def->keys[i];
         for (uint32_t i = 0; i < was->column_count && same; i++)
@@ -321,7 +328,8 @@ static int journalled(struct ddl *d, struct leat_object *object, const struct le
                 return rc;
         }
         rc = old == NULL ? leat_ddl_broker_create(d->ctx, object, d->err)
-                         : leat_ddl_broker_alter(d->ctx, object->name, (struct leat_topic_def *)(uintptr_t)object->topic, d->err);
+                         : leat_ddl_broker_alter(d->ctx, object->name,
+                                                 (struct leat_topic_def *)(uintptr_t)object->topic, d->err);
         if (rc == 0) {
                 object->state = LEAT_STATE_READY;
                 return leat_ddl_put(d, object, 0, intent.id);
@@ -348,7 +356,8 @@ int leat_ddl_create_topic(struct ddl *d)
         }
         if (old != NULL && (!d->stmt->or_replace || old->kind != LEAT_OBJECT_TOPIC))
                 return leat_ddl_fail(d, d->stmt->name_at, LEAT_EEXISTS,
-                                     old->kind == LEAT_OBJECT_TOPIC ? "Write CREATE OR REPLACE TOPIC, or ALTER TOPIC." : NULL,
+                                     old->kind == LEAT_OBJECT_TOPIC ? "Write CREATE OR REPLACE TOPIC, or ALTER TOPIC."
+                                                                    : NULL,
                                      "%s \"%s\" already exists", leat_object_kind_name(old->kind), old->name);
         LEAT_TRY(make_def(d, &def));
         if (old != NULL)
@@ -359,8 +368,8 @@ int leat_ddl_create_topic(struct ddl *d)
         if (d->check_only)
                 return 0;
         if (def.adopted && old == NULL)
-                leat_ddl_notice(d, "topic \"%s\" was there already; it keeps its records and its %d partition%s", d->stmt->name,
-                                def.partitions, def.partitions == 1 ? "" : "s");
+                leat_ddl_notice(d, "topic \"%s\" was there already; it keeps its records and its %d partition%s",
+                                d->stmt->name, def.partitions, def.partitions == 1 ? "" : "s");
         struct leat_object object = {
                 .id = old != NULL ? old->id : 0,
                 .kind = LEAT_OBJECT_TOPIC,
@@ -383,7 +392,8 @@ static int check_star_views(struct ddl *d, const struct leat_object *topic)
                 for (uint32_t k = 0; k < o->read_count; k++)
                         reads |= o->reads[k] == topic->id;
                 if (o->kind != LEAT_OBJECT_VIEW || !reads ||
-                    leat_sql_tokens(d->arena, o->view->body, 0, (uint32_t)o->view->body.len, false, &tokens, &count, NULL) != 0)
+                    leat_sql_tokens(d->arena, o->view->body, 0, (uint32_t)o->view->body.len, false, &tokens, &count,
+                                    NULL) != 0)
                         continue;
                 for (uint32_t t = 0; t < count; t++) {
                         bool first = t == 0 || leat_sql_token_is(o->view->body, &tokens[t - 1], "SELECT") ||
@@ -393,9 +403,11 @@ static int check_star_views(struct ddl *d, const struct leat_object *topic)
                         star |= first && leat_sql_token_op(o->view->body, &tokens[t], '*');
                 }
                 if (star)
-                        return leat_ddl_fail(d, d->stmt->name_at, LEAT_EDEPENDENT,
-                                             "Drop the view and create it again afterwards, best with a list of columns.",
-                                             "view \"%s\" reads * of topic \"%s\", which must keep its columns", o->name, topic->name);
+                        return leat_ddl_fail(
+                                d, d->stmt->name_at, LEAT_EDEPENDENT,
+                                "Drop the view and create it again afterwards, best with a list of columns.",
+                                "view \"%s\" reads * of topic \"%s\", which must keep its columns", o->name,
+                                topic->name);
         }
         return 0;
 }
@@ -441,10 +453,11 @@ static int alter_drop_column(struct ddl *d, const struct leat_object *topic, str
         uint32_t column, count = 0;
         LEAT_TRY(find_alter_column(d, topic, &column));
         if (def->watermark_column == (int32_t)column)
-                return leat_ddl_fail(d, d->stmt->column_at, LEAT_EUNSUPPORTED, NULL, "column \"%s\" carries the watermark",
-                                     d->stmt->column);
+                return leat_ddl_fail(d, d->stmt->column_at, LEAT_EUNSUPPORTED, NULL,
+                                     "column \"%s\" carries the watermark", d->stmt->column);
         if (def->column_count == 1)
-                return leat_ddl_fail(d, d->stmt->column_at, LEAT_EUNSUPPORTED, NULL, "a topic needs one column at least");
+                return leat_ddl_fail(d, d->stmt->column_at, LEAT_EUNSUPPORTED, NULL,
+                                     "a topic needs one column at least");
         for (uint32_t i = 0; i < def->column_count; i++) {
                 if (i != column)
                         columns[count++] = def->columns[i];
@@ -465,7 +478,8 @@ static int alter_rename(struct ddl *d, const struct leat_object *topic, struct l
         LEAT_TRY(find_alter_column(d, topic, &column));
         int other = leat_columns_find(def->columns, def->column_count, d->stmt->new_name);
         if ((other >= 0 && other != (int)column) || strncasecmp(d->stmt->new_name, "kafka_", 6) == 0)
-                return leat_ddl_fail(d, d->stmt->column_at, LEAT_EEXISTS, NULL, "the name \"%s\" is taken", d->stmt->new_name);
+                return leat_ddl_fail(d, d->stmt->column_at, LEAT_EEXISTS, NULL, "the name \"%s\" is taken",
+                                     d->stmt->new_name);
         memcpy(columns, def->columns, def->column_count * sizeof *columns);
         columns[column].name = d->stmt->new_name;
         def->columns = columns;
@@ -482,10 +496,12 @@ static int alter_set(struct ddl *d, struct leat_topic_def *def)
                 LEAT_TRY(topic_option(d, option, def, false));
                 if (def->partitions < partitions)
                         return leat_ddl_fail(d, option->value_at, LEAT_EINVAL, NULL,
-                                             "topic \"%s\" has %d partitions; their number can only grow", d->stmt->name, partitions);
+                                             "topic \"%s\" has %d partitions; their number can only grow",
+                                             d->stmt->name, partitions);
                 if (strcmp(option->name, "partitions") == 0 && def->key_count != 0 && def->partitions != partitions)
-                        return leat_ddl_fail(d, option->value_at, LEAT_EUNSUPPORTED, NULL,
-                                             "a topic with a PRIMARY KEY keeps its number of partitions, or its keys would move");
+                        return leat_ddl_fail(
+                                d, option->value_at, LEAT_EUNSUPPORTED, NULL,
+                                "a topic with a PRIMARY KEY keeps its number of partitions, or its keys would move");
         }
         return 0;
 }
@@ -497,8 +513,8 @@ int leat_ddl_alter_topic(struct ddl *d)
         if (old == NULL)
                 return leat_ddl_missing(d, "topic", &gone);
         if (old->kind != LEAT_OBJECT_TOPIC)
-                return leat_ddl_fail(d, d->stmt->name_at, LEAT_ENORELATION, NULL, "\"%s\" is a %s, not a topic", old->name,
-                                     leat_object_kind_name(old->kind));
+                return leat_ddl_fail(d, d->stmt->name_at, LEAT_ENORELATION, NULL, "\"%s\" is a %s, not a topic",
+                                     old->name, leat_object_kind_name(old->kind));
         struct leat_topic_def def = *old->topic;
         struct leat_object object = *old;
         object.topic = &def;

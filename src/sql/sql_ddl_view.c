@@ -21,9 +21,11 @@ static int check_name(struct ddl *d, uint8_t kind, const struct leat_object **re
         *ret_old = NULL;
         *ret_done = false;
         if (strchr(name, '$') != NULL)
-                return leat_ddl_fail(d, d->stmt->name_at, LEAT_EINVAL, NULL, "the name of a view cannot have \"$\" in it");
+                return leat_ddl_fail(d, d->stmt->name_at, LEAT_EINVAL, NULL,
+                                     "the name of a view cannot have \"$\" in it");
         if (strncmp(name, "pg_", 3) == 0 || strncmp(name, "leat_", 5) == 0)
-                return leat_ddl_fail(d, d->stmt->name_at, LEAT_EINVAL, NULL, "names that begin with \"pg_\" or \"leat_\" are taken");
+                return leat_ddl_fail(d, d->stmt->name_at, LEAT_EINVAL, NULL,
+                                     "names that begin with \"pg_\" or \"leat_\" are taken");
         if (old == NULL)
                 return 0;
         if (d->stmt->if_not_exists) {
@@ -33,7 +35,8 @@ static int check_name(struct ddl *d, uint8_t kind, const struct leat_object **re
         }
         if (!d->stmt->or_replace || old->kind != kind)
                 return leat_ddl_fail(d, d->stmt->name_at, LEAT_EEXISTS,
-                                     old->kind == kind ? "Write CREATE OR REPLACE to put the new one in its place." : NULL,
+                                     old->kind == kind ? "Write CREATE OR REPLACE to put the new one in its place."
+                                                       : NULL,
                                      "%s \"%s\" already exists", leat_object_kind_name(old->kind), old->name);
         *ret_old = old;
         return 0;
@@ -44,15 +47,17 @@ static int check_hidden(struct ddl *d)
 {
         struct leat_feed_topic topic;
         if (d->ctx->feed != NULL && leat_feed_topic(d->ctx->feed, d->stmt->name, &topic, NULL) == 0)
-                return leat_ddl_fail(d, d->stmt->name_at, LEAT_EEXISTS, NULL, "the broker has a topic \"%s\"", d->stmt->name);
+                return leat_ddl_fail(d, d->stmt->name_at, LEAT_EEXISTS, NULL, "the broker has a topic \"%s\"",
+                                     d->stmt->name);
         return 0;
 }
 
 static struct leat_view body_copy(struct ddl *d)
 {
         const struct leat_stmt *stmt = d->stmt;
-        return leat_view_of(leat_arena_strndup(d->arena, (const char *)stmt->text.data + stmt->body.start, stmt->body.len),
-                            stmt->body.len);
+        return leat_view_of(
+                leat_arena_strndup(d->arena, (const char *)stmt->text.data + stmt->body.start, stmt->body.len),
+                stmt->body.len);
 }
 
 /* A view that reads itself, over whatever many others. */
@@ -60,8 +65,8 @@ static int check_cycle(struct ddl *d, const struct leat_object *old, const struc
 {
         for (uint32_t i = 0; old != NULL && i < count; i++) {
                 if (used[i].object_id == old->id)
-                        return leat_ddl_fail(d, used[i].at.len != 0 ? used[i].at : d->stmt->name_at, LEAT_EUNSUPPORTED, NULL,
-                                             "view \"%s\" would read itself", old->name);
+                        return leat_ddl_fail(d, used[i].at.len != 0 ? used[i].at : d->stmt->name_at, LEAT_EUNSUPPORTED,
+                                             NULL, "view \"%s\" would read itself", old->name);
         }
         return 0;
 }
@@ -76,7 +81,8 @@ static int plain_columns(struct ddl *d, const struct leat_sql_query *query, stru
                 return leat_ddl_fail(d, body, LEAT_EUNSUPPORTED, NULL, "a view has no parameters");
         if (stmt->column_count > query->column_count)
                 return leat_ddl_fail(d, stmt->columns[query->column_count].at, LEAT_ESYNTAX, NULL,
-                                     "the list names %u columns, the query gives %u", stmt->column_count, query->column_count);
+                                     "the list names %u columns, the query gives %u", stmt->column_count,
+                                     query->column_count);
         for (uint32_t i = 0; i < query->column_count; i++) {
                 columns[i].name = i < stmt->column_count ? stmt->columns[i].name : query->column_names[i];
                 columns[i].type = query->column_types[i];
@@ -164,7 +170,8 @@ static int option_late(struct ddl *d, const struct leat_sql_option *option, stru
         if (def->late == LEAT_LATE_REEMIT && def->emit != LEAT_EMIT_ON_WINDOW_CLOSE)
                 return leat_ddl_option_bad(d, option, "'reemit' belongs to EMIT ON WINDOW CLOSE.");
         if (def->late == LEAT_LATE_APPLY && def->emit == LEAT_EMIT_ON_WINDOW_CLOSE)
-                return leat_ddl_option_bad(d, option, "With EMIT ON WINDOW CLOSE write 'drop', 'grace 10 seconds' or 'reemit'.");
+                return leat_ddl_option_bad(d, option,
+                                           "With EMIT ON WINDOW CLOSE write 'drop', 'grace 10 seconds' or 'reemit'.");
         return 0;
 }
 
@@ -186,7 +193,8 @@ static int option_pipeline(struct ddl *d, const struct leat_sql_option *option, 
 {
         for (const char *c = option->value; *c != 0; c++) {
                 if (!isalnum((uint8_t)*c) && *c != '_' && *c != '-')
-                        return leat_ddl_option_bad(d, option, "The name of a pipeline has letters, digits, '_' and '-'.");
+                        return leat_ddl_option_bad(d, option,
+                                                   "The name of a pipeline has letters, digits, '_' and '-'.");
         }
         if (option->value[0] == 0 || strlen(option->value) > 60)
                 return leat_ddl_option_bad(d, option, "The name of a pipeline has 1 to 60 characters.");
@@ -272,8 +280,9 @@ int leat_ddl_alter_job(struct ddl *d)
         if (old == NULL)
                 return leat_ddl_missing(d, "materialized view", &gone);
         if (old->kind != LEAT_OBJECT_MATVIEW)
-                return leat_ddl_fail(d, d->stmt->name_at, LEAT_ENORELATION, NULL, "\"%s\" is a %s; only materialized views have jobs",
-                                     old->name, leat_object_kind_name(old->kind));
+                return leat_ddl_fail(d, d->stmt->name_at, LEAT_ENORELATION, NULL,
+                                     "\"%s\" is a %s; only materialized views have jobs", old->name,
+                                     leat_object_kind_name(old->kind));
         struct leat_view_def def = *old->view;
         struct leat_object object = *old;
         object.view = &def;
@@ -284,7 +293,8 @@ int leat_ddl_alter_job(struct ddl *d)
                         if (strcmp(option->name, fixed[k]) == 0)
                                 return leat_ddl_fail(d, option->name_at, LEAT_EUNSUPPORTED,
                                                      "Write CREATE OR REPLACE MATERIALIZED VIEW with the new value.",
-                                                     "option %s of a view cannot be changed while it runs", option->name);
+                                                     "option %s of a view cannot be changed while it runs",
+                                                     option->name);
                 }
                 if (strcmp(option->name, "max_state") != 0)
                         return leat_ddl_option_unknown(d, option, known, 1);

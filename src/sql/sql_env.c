@@ -35,7 +35,10 @@ void leat_sql_catalog_unref(struct leat_sql_catalog *catalog)
         free(full);
 }
 
-static void unref_cleanup(void *arg) { leat_sql_catalog_unref(arg); }
+static void unref_cleanup(void *arg)
+{
+        leat_sql_catalog_unref(arg);
+}
 
 void leat_sql_catalog_keep(struct leat_arena *arena, struct leat_sql_catalog *catalog)
 {
@@ -106,7 +109,8 @@ static void object_sql(struct leat_buf *sql, const struct leat_object *object)
         if (object->kind == LEAT_OBJECT_MATVIEW) {
                 table_sql(sql, name, object->view->columns, object->view->column_count, 0);
         } else if (object->kind == LEAT_OBJECT_TOPIC) {
-                table_sql(sql, name, object->topic->columns, object->topic->column_count, leat_sql_pseudo_of(object->topic));
+                table_sql(sql, name, object->topic->columns, object->topic->column_count,
+                          leat_sql_pseudo_of(object->topic));
                 snprintf(name, sizeof name, "leat_q%llu", (unsigned long long)object->id);
                 const struct leat_column_def *columns = leat_sql_quarantine_columns(&count);
                 table_sql(sql, name, columns, count, 0);
@@ -128,7 +132,8 @@ static int follow_tables(struct leat_sql_env *env, const struct leat_snapshot *s
         for (uint32_t i = 0; i < env->table_count; i++) {
                 unsigned long long id = env->tables[i].id;
                 if (leat_snapshot_get(snapshot, id) == NULL)
-                        leat_buf_printf(&sql, "DROP TABLE IF EXISTS leat_%llu; DROP TABLE IF EXISTS leat_q%llu;\n", id, id);
+                        leat_buf_printf(&sql, "DROP TABLE IF EXISTS leat_%llu; DROP TABLE IF EXISTS leat_q%llu;\n", id,
+                                        id);
         }
         for (uint32_t i = 0; i < snapshot->object_count; i++) {
                 if (!table_current(env, &snapshot->objects[i]))
@@ -144,13 +149,14 @@ static int follow_tables(struct leat_sql_env *env, const struct leat_snapshot *s
         env->tables = leat_realloc(env->tables, (snapshot->object_count + 1) * sizeof *env->tables);
         env->table_count = snapshot->object_count;
         for (uint32_t i = 0; i < snapshot->object_count; i++)
-                env->tables[i] = (struct sql_table){.id = snapshot->objects[i].id, .version = snapshot->objects[i].version};
+                env->tables[i] =
+                        (struct sql_table){.id = snapshot->objects[i].id, .version = snapshot->objects[i].version};
         env->table_version = snapshot->version;
         return 0;
 }
 
 static int describe_relation(void *arg, const char *key, struct leat_arena *arena, uint32_t *ret_count,
-                           const char ***ret_names, struct leat_type **ret_types, struct leat_error *err)
+                             const char ***ret_names, struct leat_type **ret_types, struct leat_error *err)
 {
         struct leat_sql_env *env = arg;
         struct leat_scan_key scan;
@@ -159,7 +165,8 @@ static int describe_relation(void *arg, const char *key, struct leat_arena *aren
                 return leat_sql_scan_columns(env->binding, &scan, arena, ret_count, ret_names, ret_types, err);
         if (env->options.system_ops == NULL)
                 return leat_error_set(err, LEAT_ENORELATION, "relation \"%s\" does not exist", key);
-        return env->options.system_ops->describe(env->options.system_arg, key, arena, ret_count, ret_names, ret_types, err);
+        return env->options.system_ops->describe(env->options.system_arg, key, arena, ret_count, ret_names, ret_types,
+                                                 err);
 }
 
 /* Nothing is ever read in the environment. */
@@ -175,7 +182,10 @@ static int next_nothing(void *scan, const struct leat_batch **ret_batch, struct 
         *ret_batch = NULL;
         return 0;
 }
-static void close_nothing(void *scan) { (void)scan; }
+static void close_nothing(void *scan)
+{
+        (void)scan;
+}
 
 static const struct leat_relation_ops env_ops = {
         .describe = describe_relation, .open = open_nothing, .next = next_nothing, .close = close_nothing};
@@ -187,10 +197,11 @@ static int open_engine(struct leat_sql_env *env, struct leat_error *err)
         int rc;
         LEAT_TRY(leat_engine_open(&options, &env->engine, err));
         LEAT_TRY_GOTO(leat_conn_open(env->engine, &env_ops, env, &env->conn, err));
-        LEAT_TRY_GOTO(leat_conn_text(env->conn,
-                                     "SELECT ' ' || string_agg(DISTINCT lower(function_name), ' ') || ' ' FROM duckdb_functions()"
-                                     " WHERE stability = 'VOLATILE'",
-                                     NULL, 0, &names, err));
+        LEAT_TRY_GOTO(leat_conn_text(
+                env->conn,
+                "SELECT ' ' || string_agg(DISTINCT lower(function_name), ' ') || ' ' FROM duckdb_functions()"
+                " WHERE stability = 'VOLATILE'",
+                NULL, 0, &names, err));
         /* Read without the lock: written once, however often the engine is opened. */
         if (env->volatile_functions == NULL)
                 env->volatile_functions = leat_strdup(leat_buf_cstr(&names));
@@ -289,7 +300,8 @@ static void clean_message(const struct leat_sql_catalog *catalog, char *text, si
                 if (word && strncmp(c, "leat_", 5) == 0) {
                         const char *digits = c + 5 + (c[5] == 'q');
                         unsigned long long id = strtoull(digits, &end, 10);
-                        const struct leat_object *object = end != digits ? leat_snapshot_get(catalog->snapshot, id) : NULL;
+                        const struct leat_object *object =
+                                end != digits ? leat_snapshot_get(catalog->snapshot, id) : NULL;
                         if (object != NULL) {
                                 len += (size_t)snprintf(out + len, sizeof out - len, "%s%s", object->name,
                                                         c[5] == 'q' ? "$quarantine" : "");
@@ -313,7 +325,8 @@ int leat_sql_env_tree(struct leat_sql_env *env, struct leat_arena *arena, const 
         pthread_mutex_lock(&env->lock);
         int rc = leat_sql_env_ready(env, err);
         if (rc == 0)
-                rc = leat_conn_text(env->conn, "SELECT CAST(json_serialize_sql($1::VARCHAR) AS VARCHAR)", &text, 1, &json, err);
+                rc = leat_conn_text(env->conn, "SELECT CAST(json_serialize_sql($1::VARCHAR) AS VARCHAR)", &text, 1,
+                                    &json, err);
         pthread_mutex_unlock(&env->lock);
         if (rc == 0)
                 rc = leat_json_parse(arena, leat_buf_view(&json), &root, err);

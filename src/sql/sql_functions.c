@@ -29,7 +29,7 @@ static bool listed(const char *const *list, size_t count, const char *name)
 
 bool leat_sql_table_function_allowed(const char *name)
 {
-        static const char *const allowed[] = {"unnest",    "range",     "generate_series", "repeat",
+        static const char *const allowed[] = {"unnest",    "range",     "generate_series",    "repeat",
                                               "json_each", "json_tree", "generate_subscripts"};
         return LISTED(allowed, name);
 }
@@ -37,7 +37,8 @@ bool leat_sql_table_function_allowed(const char *name)
 const char *leat_sql_now_text(const char *name)
 {
         static const char stamp[] = "CAST($leat_now AS TIMESTAMPTZ)";
-        static const char *const stamps[] = {"now", "current_timestamp", "get_current_timestamp", "transaction_timestamp"};
+        static const char *const stamps[] = {"now", "current_timestamp", "get_current_timestamp",
+                                             "transaction_timestamp"};
         static const char *const dates[] = {"current_date", "today"};
         static const char *const times[] = {"current_time", "get_current_time", "localtime", "current_localtime"};
         static const char *const locals[] = {"localtimestamp", "current_localtimestamp"};
@@ -54,14 +55,38 @@ enum sql_function_class leat_sql_function_class(struct leat_sql_env *env, const 
 {
         /* They show the instance, run text as SQL, or belong to the inside. */
         static const char *const denied[] = {
-                "getvariable",          "current_query",        "current_query_id",          "current_connection_id",
-                "current_transaction_id", "json_serialize_plan", "json_serialize_sql",       "json_deserialize_sql",
-                "json_execute_serialized_sql", "in_search_path", "parse_duckdb_log_message", "getenv",
-                "leat_scan",            "add_parquet_key",      "pg_sleep",                  "get_block_size",
-                "nextval",              "currval",              "write_log",                 "sleep_ms",
-                "stats",                "setseed",              "query",                     "query_table",
-                "create_sort_key",      "vector_type",          "which_secret",              "read_text",
-                "read_blob",            "read_csv",             "read_json",                 "read_parquet",
+                "getvariable",
+                "current_query",
+                "current_query_id",
+                "current_connection_id",
+                "current_transaction_id",
+                "json_serialize_plan",
+                "json_serialize_sql",
+                "json_deserialize_sql",
+                "json_execute_serialized_sql",
+                "in_search_path",
+                "parse_duckdb_log_message",
+                "getenv",
+                "leat_scan",
+                "add_parquet_key",
+                "pg_sleep",
+                "get_block_size",
+                "nextval",
+                "currval",
+                "write_log",
+                "sleep_ms",
+                "stats",
+                "setseed",
+                "query",
+                "query_table",
+                "create_sort_key",
+                "vector_type",
+                "which_secret",
+                "read_text",
+                "read_blob",
+                "read_csv",
+                "read_json",
+                "read_parquet",
                 "glob",
         };
         static const char *const harmless[] = {"random", "uuid", "gen_random_uuid", "uuidv4", "uuidv7", "error"};
@@ -81,7 +106,8 @@ const char *leat_sql_macros(void)
         return "CREATE OR REPLACE MACRO current_database() AS 'leat';"
                "CREATE OR REPLACE MACRO current_catalog() AS 'leat';"
                "CREATE OR REPLACE MACRO current_schema() AS 'public';"
-               "CREATE OR REPLACE MACRO current_schemas(implicit) AS CASE WHEN implicit THEN ['pg_catalog', 'public'] ELSE "
+               "CREATE OR REPLACE MACRO current_schemas(implicit) AS CASE WHEN implicit THEN ['pg_catalog', 'public'] "
+               "ELSE "
                "['public'] END;"
                "CREATE OR REPLACE MACRO current_user() AS 'leat';"
                "CREATE OR REPLACE MACRO session_user() AS 'leat';"
@@ -117,22 +143,31 @@ const char *leat_sql_macros(void)
                "CREATE OR REPLACE MACRO has_column_privilege(a, b := '', c := '', d := '') AS true;"
                "CREATE OR REPLACE MACRO array_lower(a, dimension) AS CASE WHEN len(a) > 0 THEN 1 END;"
                "CREATE OR REPLACE MACRO array_upper(a, dimension) AS nullif(len(a), 0);"
-               "CREATE OR REPLACE MACRO quote_ident(name) AS CASE WHEN regexp_full_match(name, '[a-z_][a-z0-9_]*') THEN name ELSE "
+               "CREATE OR REPLACE MACRO quote_ident(name) AS CASE WHEN regexp_full_match(name, '[a-z_][a-z0-9_]*') "
+               "THEN name ELSE "
                "concat('\"', replace(name, '\"', '\"\"'), '\"') END;"
-               "CREATE OR REPLACE MACRO current_setting(name, missing := false) AS CASE lower(name) WHEN 'server_version_num' "
+               "CREATE OR REPLACE MACRO current_setting(name, missing := false) AS CASE lower(name) WHEN "
+               "'server_version_num' "
                "THEN '150000' WHEN 'server_version' THEN '15.0' WHEN 'timezone' THEN 'UTC' WHEN 'search_path' THEN "
                "'\"$user\", public' WHEN 'client_encoding' THEN 'UTF8' WHEN 'server_encoding' THEN 'UTF8' WHEN "
-               "'standard_conforming_strings' THEN 'on' WHEN 'datestyle' THEN 'ISO, MDY' WHEN 'max_index_keys' THEN '32' END;"
+               "'standard_conforming_strings' THEN 'on' WHEN 'datestyle' THEN 'ISO, MDY' WHEN 'max_index_keys' THEN "
+               "'32' END;"
                "CREATE OR REPLACE MACRO set_config(name, value, is_local) AS value;"
                "CREATE OR REPLACE MACRO format_type(id, modifier) AS CASE CAST(id AS BIGINT)"
-               " WHEN 16 THEN 'boolean' WHEN 17 THEN 'bytea' WHEN 18 THEN '\"char\"' WHEN 19 THEN 'name' WHEN 20 THEN 'bigint'"
-               " WHEN 21 THEN 'smallint' WHEN 23 THEN 'integer' WHEN 25 THEN 'text' WHEN 26 THEN 'oid' WHEN 114 THEN 'json'"
-               " WHEN 700 THEN 'real' WHEN 701 THEN 'double precision' WHEN 1042 THEN 'character' WHEN 1043 THEN 'character"
-               " varying' WHEN 1082 THEN 'date' WHEN 1083 THEN 'time without time zone' WHEN 1114 THEN 'timestamp without time"
+               " WHEN 16 THEN 'boolean' WHEN 17 THEN 'bytea' WHEN 18 THEN '\"char\"' WHEN 19 THEN 'name' WHEN 20 THEN "
+               "'bigint'"
+               " WHEN 21 THEN 'smallint' WHEN 23 THEN 'integer' WHEN 25 THEN 'text' WHEN 26 THEN 'oid' WHEN 114 THEN "
+               "'json'"
+               " WHEN 700 THEN 'real' WHEN 701 THEN 'double precision' WHEN 1042 THEN 'character' WHEN 1043 THEN "
+               "'character"
+               " varying' WHEN 1082 THEN 'date' WHEN 1083 THEN 'time without time zone' WHEN 1114 THEN 'timestamp "
+               "without time"
                " zone' WHEN 1184 THEN 'timestamp with time zone' WHEN 1186 THEN 'interval' WHEN 2950 THEN 'uuid'"
-               " WHEN 1000 THEN 'boolean[]' WHEN 1001 THEN 'bytea[]' WHEN 1005 THEN 'smallint[]' WHEN 1007 THEN 'integer[]'"
+               " WHEN 1000 THEN 'boolean[]' WHEN 1001 THEN 'bytea[]' WHEN 1005 THEN 'smallint[]' WHEN 1007 THEN "
+               "'integer[]'"
                " WHEN 1016 THEN 'bigint[]' WHEN 1009 THEN 'text[]' WHEN 1021 THEN 'real[]' WHEN 1022 THEN 'double"
-               " precision[]' WHEN 1115 THEN 'timestamp without time zone[]' WHEN 1182 THEN 'date[]' WHEN 1185 THEN 'timestamp"
+               " precision[]' WHEN 1115 THEN 'timestamp without time zone[]' WHEN 1182 THEN 'date[]' WHEN 1185 THEN "
+               "'timestamp"
                " with time zone[]' WHEN 1231 THEN 'numeric[]' WHEN 2951 THEN 'uuid[]' WHEN 1700 THEN CASE WHEN"
                " CAST(modifier AS BIGINT) > 4 THEN concat('numeric(', (CAST(modifier AS BIGINT) - 4) // 65536, ',',"
                " (CAST(modifier AS BIGINT) - 4) % 65536, ')') ELSE 'numeric' END ELSE 'text' END;";

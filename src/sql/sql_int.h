@@ -19,8 +19,8 @@ struct sql_segment {
         bool verbatim;
 };
 struct leat_sql_map {
-        struct leat_view user;    /* the whole text that the user gave */
-        struct leat_view text;    /* our text */
+        struct leat_view user; /* the whole text that the user gave */
+        struct leat_view text; /* our text */
         struct sql_segment *segments;
         uint32_t count;
 };
@@ -46,8 +46,8 @@ const struct leat_sql_map *leat_sql_map_edit(struct leat_arena *arena, const str
 /* User byte of our byte, SQL_NOWHERE when there is none. */
 uint32_t leat_sql_map_byte(const struct leat_sql_map *map, uint32_t at);
 /* Error at byte @at of map->text. */
-int leat_sql_map_fail(const struct leat_sql_map *map, int64_t at, struct leat_error *err, int code, const char *fmt, ...)
-        LEAT_PRINTF(5, 6);
+int leat_sql_map_fail(const struct leat_sql_map *map, int64_t at, struct leat_error *err, int code, const char *fmt,
+                      ...) LEAT_PRINTF(5, 6);
 
 struct sql_edits {
         struct leat_arena *arena;
@@ -76,7 +76,7 @@ struct leat_sql_env {
         struct leat_conn *conn;
         struct sql_catalog *current;
         const struct leat_sql_catalog *binding; /* what leat_scan sees while a statement is bound */
-        uint64_t table_version; /* of the catalog that the tables follow */
+        uint64_t table_version;                 /* of the catalog that the tables follow */
         struct sql_table *tables;
         uint32_t table_count;
         char *volatile_functions; /* " nextval random …" with blanks on both sides */
@@ -90,8 +90,8 @@ bool leat_sql_env_system(struct leat_sql_env *env, const char *key);
 /* Makes the connection usable. With the lock held. */
 int leat_sql_env_ready(struct leat_sql_env *env, struct leat_error *err) LEAT_NODISCARD;
 /* Brings the tables in step with @catalog. With the lock held. */
-int leat_sql_env_tables(struct leat_sql_env *env, const struct leat_sql_catalog *catalog, struct leat_error *err)
-        LEAT_NODISCARD;
+int leat_sql_env_tables(struct leat_sql_env *env, const struct leat_sql_catalog *catalog,
+                        struct leat_error *err) LEAT_NODISCARD;
 void leat_sql_catalog_keep(struct leat_arena *arena, struct leat_sql_catalog *catalog);
 
 /* ---- rewriting -------------------------------------------------------------------- */
@@ -104,7 +104,7 @@ struct sql_rewrite {
         struct leat_arena *arena;
         struct leat_sql_catalog *catalog;
         enum sql_mode mode;
-        uint32_t pseudo;       /* pseudo columns that the text names */
+        uint32_t pseudo; /* pseudo columns that the text names */
         uint32_t view_depth;
         const char *const *param_names; /* panels: $name */
         uint32_t param_name_count;
@@ -117,14 +117,14 @@ struct sql_rewrite {
         struct leat_error *err;
 };
 /* Token level: PostgreSQL's, Flink's and ksqlDB's forms (sql_tokens.c). */
-int leat_sql_rewrite_tokens(struct sql_rewrite *rw, const struct leat_sql_map *in, const struct leat_sql_map **ret_map)
-        LEAT_NODISCARD;
+int leat_sql_rewrite_tokens(struct sql_rewrite *rw, const struct leat_sql_map *in,
+                            const struct leat_sql_map **ret_map) LEAT_NODISCARD;
 /* Tree level: relations, stars, functions (sql_tree.c). */
-int leat_sql_rewrite_tree(struct sql_rewrite *rw, const struct leat_sql_map *in, const struct leat_sql_map **ret_map)
-        LEAT_NODISCARD;
+int leat_sql_rewrite_tree(struct sql_rewrite *rw, const struct leat_sql_map *in,
+                          const struct leat_sql_map **ret_map) LEAT_NODISCARD;
 /* Both. */
-int leat_sql_rewrite_query(struct sql_rewrite *rw, const struct leat_sql_map *in, const struct leat_sql_map **ret_map)
-        LEAT_NODISCARD;
+int leat_sql_rewrite_query(struct sql_rewrite *rw, const struct leat_sql_map *in,
+                           const struct leat_sql_map **ret_map) LEAT_NODISCARD;
 /* Bit set of the pseudo columns that the tokens of @text name. */
 uint32_t leat_sql_pseudo_named(struct leat_view text, const struct sql_token *tokens, uint32_t count);
 /* Prepares map->text in the environment; errors at their place, internal names taken out. With the lock held. */

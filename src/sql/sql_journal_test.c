@@ -49,7 +49,8 @@ LEAT_TEST(failing_acts_are_undone)
         CHECK_OK(run(fx, "CREATE TOPIC t (a INT)"), &fx->err);
         test_broker->fail = TEST_FEED_GROW;
         CHECK_INT(run(fx, "ALTER TOPIC t SET (partitions = 5)"), LEAT_ETIMEOUT);
-        CHECK(find(fx, "t")->topic->partitions == 1 && find(fx, "t")->state == LEAT_STATE_READY && intent_count(fx) == 0);
+        CHECK(find(fx, "t")->topic->partitions == 1 && find(fx, "t")->state == LEAT_STATE_READY &&
+              intent_count(fx) == 0);
         /* A topic that cannot be deleted stays marked, and the next start goes on. */
         test_broker->fail = TEST_FEED_DELETE;
         CHECK_INT(run(fx, "DROP TOPIC t"), LEAT_ETIMEOUT);
@@ -94,9 +95,11 @@ LEAT_TEST(death_at_each_step)
                 struct sql_fixture *fx = sql_fixture_new();
                 test_broker_reset();
                 die_and_recover(fx, "CREATE TOPIC t (a INT) WITH (partitions = 2)", TEST_FEED_CREATE, after);
-                CHECK(find(fx, "t")->state == LEAT_STATE_READY && test_broker_find("t")->partitions == 2 && test_broker->made == 1);
+                CHECK(find(fx, "t")->state == LEAT_STATE_READY && test_broker_find("t")->partitions == 2 &&
+                      test_broker->made == 1);
                 CHECK_INT(find(fx, "t")->topic->topic_id[0], 7);
-                die_and_recover(fx, "ALTER TOPIC t SET (partitions = 5, retention = '1 day')", TEST_FEED_CONFIGURE, after);
+                die_and_recover(fx, "ALTER TOPIC t SET (partitions = 5, retention = '1 day')", TEST_FEED_CONFIGURE,
+                                after);
                 CHECK(find(fx, "t")->topic->partitions == 5 && test_broker_find("t")->partitions == 5);
                 die_and_recover(fx, "ALTER TOPIC t SET (partitions = 7)", TEST_FEED_GROW, after);
                 CHECK_INT(test_broker_find("t")->partitions, 7);

@@ -35,10 +35,19 @@ int leat_sql_fail(struct leat_view text, uint32_t byte, struct leat_error *err, 
         return code;
 }
 
-static bool name_start(uint8_t c) { return isalpha(c) || c == '_' || c >= 0x80; }
-static bool name_part(uint8_t c) { return isalnum(c) || c == '_' || c == '$' || c >= 0x80; }
+static bool name_start(uint8_t c)
+{
+        return isalpha(c) || c == '_' || c >= 0x80;
+}
+static bool name_part(uint8_t c)
+{
+        return isalnum(c) || c == '_' || c == '$' || c >= 0x80;
+}
 
-static uint8_t peek(struct leat_view text, uint32_t at) { return at < text.len ? text.data[at] : 0; }
+static uint8_t peek(struct leat_view text, uint32_t at)
+{
+        return at < text.len ? text.data[at] : 0;
+}
 
 /* Skips space and comments; false when a block comment has no end (*io_at is its start then). */
 static bool skip_space(struct leat_view text, uint32_t *io_at)
@@ -377,14 +386,15 @@ void leat_sql_quote_text(struct leat_buf *out, struct leat_view text)
 static bool reserved(const char *name)
 {
         static const char *const words[] = {
-                "all",     "analyse", "analyze", "and",       "any",       "array",  "as",      "asc",      "between",
-                "both",    "by",      "case",    "cast",      "check",     "column", "create",  "default",  "desc",
-                "distinct", "do",     "else",    "end",       "except",    "exists", "false",   "for",      "foreign",
-                "from",    "grant",   "group",   "having",    "in",        "inner",  "intersect", "interval", "into",
-                "is",      "join",    "key",     "left",      "like",      "limit",  "natural", "not",      "null",
-                "offset",  "on",      "or",      "order",     "outer",     "pivot",  "primary", "qualify",  "references",
-                "right",   "select",  "set",     "some",      "table",     "then",   "to",      "true",     "union",
-                "unique",  "unpivot", "using",   "values",    "watermark", "when",   "where",   "window",   "with",
+                "all",     "analyse",   "analyze",  "and",       "any",     "array",      "as",     "asc",
+                "between", "both",      "by",       "case",      "cast",    "check",      "column", "create",
+                "default", "desc",      "distinct", "do",        "else",    "end",        "except", "exists",
+                "false",   "for",       "foreign",  "from",      "grant",   "group",      "having", "in",
+                "inner",   "intersect", "interval", "into",      "is",      "join",       "key",    "left",
+                "like",    "limit",     "natural",  "not",       "null",    "offset",     "on",     "or",
+                "order",   "outer",     "pivot",    "primary",   "qualify", "references", "right",  "select",
+                "set",     "some",      "table",    "then",      "to",      "true",       "union",  "unique",
+                "unpivot", "using",     "values",   "watermark", "when",    "where",      "window", "with",
         };
         for (size_t i = 0; i < LEAT_ARRAY_LEN(words); i++) {
                 if (strcasecmp(words[i], name) == 0)

@@ -151,8 +151,8 @@ static int option_value(struct sql_parser *p, struct leat_sql_option *option)
                 if (sql_peek(p, 0)->kind != TOKEN_NUMBER)
                         return leat_sql_unexpected(p, "a number");
                 option->value_at.len = sql_peek(p, 0)->start + sql_peek(p, 0)->len - token->start;
-                option->value = leat_arena_strndup(p->arena, (const char *)p->text.data + token->start,
-                                                   option->value_at.len);
+                option->value =
+                        leat_arena_strndup(p->arena, (const char *)p->text.data + token->start, option->value_at.len);
                 p->at++;
                 return 0;
         }
@@ -204,14 +204,16 @@ static int body_emit(struct sql_parser *p, bool allowed, uint32_t *io_end)
                 uint32_t words = forms[f].words[2] == NULL ? 2 : 4, hit = 0;
                 if (*io_end < p->at + words + 1)
                         continue;
-                while (hit < words && leat_sql_token_is(p->text, &p->tokens[*io_end - words + hit], forms[f].words[hit]))
+                while (hit < words &&
+                       leat_sql_token_is(p->text, &p->tokens[*io_end - words + hit], forms[f].words[hit]))
                         hit++;
                 if (hit != words)
                         continue;
                 if (!allowed) {
                         leat_sql_fail(p->text, p->tokens[*io_end - words].start, p->err, LEAT_EUNSUPPORTED,
                                       "EMIT belongs to CREATE MATERIALIZED VIEW");
-                        leat_error_hint(p->err, "Make a view of the query and read it, or COPY (SUBSCRIBE TO view) TO STDOUT.");
+                        leat_error_hint(p->err,
+                                        "Make a view of the query and read it, or COPY (SUBSCRIBE TO view) TO STDOUT.");
                         return LEAT_EUNSUPPORTED;
                 }
                 p->stmt->emit = forms[f].emit;
@@ -248,7 +250,8 @@ int leat_sql_body(struct sql_parser *p, bool emit_allowed)
 static const struct {
         const char *word, *hint;
 } refused[] = {
-        {"UPDATE", "A topic is a log: insert the new row; with a PRIMARY KEY the newest row of a key is the one that counts."},
+        {"UPDATE",
+         "A topic is a log: insert the new row; with a PRIMARY KEY the newest row of a key is the one that counts."},
         {"DELETE", "A topic is a log: insert a NULL value for the key, or let retention delete."},
         {"MERGE", "A topic is a log: insert the new rows."},
         {"TRUNCATE", "Set the topic's retention, or drop it and create it again."},
@@ -309,7 +312,8 @@ static int parse_insert(struct sql_parser *p)
         p->stmt->kind = LEAT_STMT_INSERT;
         LEAT_TRY(leat_sql_expect(p, "INTO"));
         LEAT_TRY(leat_sql_relation_name(p, "the name of a topic"));
-        bool list = sql_is_op(p, 0, '(') && (sql_peek(p, 1)->kind == TOKEN_WORD || sql_peek(p, 1)->kind == TOKEN_QUOTED) &&
+        bool list = sql_is_op(p, 0, '(') &&
+                    (sql_peek(p, 1)->kind == TOKEN_WORD || sql_peek(p, 1)->kind == TOKEN_QUOTED) &&
                     (sql_is_op(p, 2, ',') || sql_is_op(p, 2, ')'));
         if (list) {
                 p->at++;
@@ -405,8 +409,8 @@ static int parse_execute(struct sql_parser *p)
                         if (p->at == start || count == LEAT_ARRAY_LEN(arguments))
                                 return leat_sql_unexpected(p, "a value");
                         const struct sql_token *first = &p->tokens[start], *last = &p->tokens[p->at - 1];
-                        arguments[count++] = (struct leat_span){
-                                .start = first->start, .len = last->start + last->len - first->start};
+                        arguments[count++] = (struct leat_span){.start = first->start,
+                                                                .len = last->start + last->len - first->start};
                         start = p->at + 1;
                 }
                 if (end)
@@ -442,7 +446,8 @@ static int parse_discard(struct sql_parser *p)
 
 int leat_sql_statement(struct sql_parser *p)
 {
-        static const char *const transaction[] = {"BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "SAVEPOINT", "RELEASE"};
+        static const char *const transaction[] = {"BEGIN",    "START", "COMMIT",    "END",
+                                                  "ROLLBACK", "ABORT", "SAVEPOINT", "RELEASE"};
         if (starts_query(p)) {
                 p->stmt->kind = LEAT_STMT_SELECT;
                 return leat_sql_body(p, p->depth != 0);
@@ -499,8 +504,8 @@ int leat_sql_parse(struct leat_arena *arena, struct leat_view text, size_t *io_o
         struct sql_parser p = {.arena = arena, .text = text, .stmt = &stmt, .err = err};
         struct sql_token *tokens;
         if (text.len > LEAT_SQL_TEXT_MAX)
-                return leat_error_set(err, LEAT_ETOOBIG, "a statement text of %zu bytes; at most %u are allowed", text.len,
-                                      LEAT_SQL_TEXT_MAX);
+                return leat_error_set(err, LEAT_ETOOBIG, "a statement text of %zu bytes; at most %u are allowed",
+                                      text.len, LEAT_SQL_TEXT_MAX);
         LEAT_TRY(leat_sql_tokens(arena, text, (uint32_t)*io_offset, (uint32_t)text.len, true, &tokens, &p.count, err));
         p.tokens = tokens;
         const struct sql_token *end = &tokens[p.count];
@@ -562,7 +567,8 @@ void leat_sql_tag(const struct leat_stmt *stmt, uint64_t rows, char *out, size_t
         case LEAT_STMT_DROP: {
                 static const char *const kinds[] = {"DROP", "DROP TOPIC", "DROP VIEW", "DROP MATERIALIZED VIEW",
                                                     "DROP DASHBOARD"};
-                snprintf(out, out_bytes, "%s", kinds[stmt->object_kind <= LEAT_OBJECT_DASHBOARD ? stmt->object_kind : 0]);
+                snprintf(out, out_bytes, "%s",
+                         kinds[stmt->object_kind <= LEAT_OBJECT_DASHBOARD ? stmt->object_kind : 0]);
                 break;
         }
         default:

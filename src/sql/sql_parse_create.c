@@ -11,7 +11,8 @@
 /* The words of a type: up to "," or ")" outside parentheses, or a constraint. */
 static int column_type(struct sql_parser *p, struct leat_sql_column *column)
 {
-        static const char *const ends[] = {"NOT", "NULL", "PRIMARY", "DEFAULT", "CHECK", "REFERENCES", "UNIQUE", "CONSTRAINT", "COLLATE", "GENERATED", "AS"};
+        static const char *const ends[] = {"NOT",    "NULL",       "PRIMARY", "DEFAULT",   "CHECK", "REFERENCES",
+                                           "UNIQUE", "CONSTRAINT", "COLLATE", "GENERATED", "AS"};
         uint32_t first = p->at, depth = 0;
         for (; !sql_at_end(p); p->at++) {
                 bool stop = depth == 0 && (sql_is_op(p, 0, ',') || sql_is_op(p, 0, ')'));
@@ -46,7 +47,8 @@ int leat_sql_column_item(struct sql_parser *p, struct leat_sql_column *ret_colum
                         LEAT_TRY(leat_sql_expect(p, "KEY"));
                         *ret_key = column.not_null = true;
                 } else if (!leat_sql_accept(p, "NULL")) {
-                        return leat_sql_unexpected(p, "NOT NULL, PRIMARY KEY or \",\": topics have no other constraints");
+                        return leat_sql_unexpected(p,
+                                                   "NOT NULL, PRIMARY KEY or \",\": topics have no other constraints");
                 }
         }
         *ret_column = column;
@@ -120,7 +122,8 @@ static int plain_column(struct sql_parser *p, struct topic_items *items)
                 return leat_sql_fail(p->text, start, p->err, LEAT_ETOOBIG, "more than %d columns", COLUMNS_MAX);
         if (key && items->key_given) {
                 leat_sql_fail(p->text, start, p->err, LEAT_ESYNTAX, "a second PRIMARY KEY");
-                leat_error_hint(p->err, "For a key of several columns write PRIMARY KEY (a, b) at the end of the list.");
+                leat_error_hint(p->err,
+                                "For a key of several columns write PRIMARY KEY (a, b) at the end of the list.");
                 return LEAT_ESYNTAX;
         }
         if (key) {
@@ -252,7 +255,8 @@ static int refuse_create(struct sql_parser *p)
         static const struct {
                 const char *word, *hint;
         } words[] = {{"TABLE", "Events live in topics: CREATE TOPIC name (column type, ...)."},
-                     {"STREAM", "CREATE TOPIC gives a topic its columns; CREATE MATERIALIZED VIEW keeps a query up to date."},
+                     {"STREAM",
+                      "CREATE TOPIC gives a topic its columns; CREATE MATERIALIZED VIEW keeps a query up to date."},
                      {"SOURCE", "CREATE TOPIC gives a topic its columns."},
                      {"SINK", "Read a view with COPY (SUBSCRIBE TO view) TO STDOUT."},
                      {"INDEX", "A topic with a PRIMARY KEY is read by its key without an index."},

@@ -153,7 +153,8 @@ static int panel_clause(struct sql_parser *p, struct leat_panel_def *panel, bool
                         return 0;
                 }
         }
-        return leat_sql_unexpected(p, "LINE, BAR, TABLE, NUMBER, HEATMAP, TITLE, X, Y, SERIES, UNIT, WARN, ALARM, AT or AS");
+        return leat_sql_unexpected(
+                p, "LINE, BAR, TABLE, NUMBER, HEATMAP, TITLE, X, Y, SERIES, UNIT, WARN, ALARM, AT or AS");
 }
 
 static int panel_item(struct sql_parser *p, struct dashboard_parts *parts)
@@ -224,7 +225,8 @@ int leat_sql_create_dashboard(struct sql_parser *p)
         dashboard->title = parts->title != NULL ? parts->title : p->stmt->name;
         dashboard->refresh_us = parts->refresh_us;
         dashboard->variable_count = parts->variable_count;
-        dashboard->variables = copy_array(p->arena, parts->variables, parts->variable_count * sizeof parts->variables[0]);
+        dashboard->variables =
+                copy_array(p->arena, parts->variables, parts->variable_count * sizeof parts->variables[0]);
         dashboard->panel_count = parts->panel_count;
         dashboard->panels = copy_array(p->arena, parts->panels, parts->panel_count * sizeof parts->panels[0]);
         p->stmt->dashboard = dashboard;

@@ -23,8 +23,8 @@ struct sql_token {
 };
 
 /* Reads the next token at or behind *io_at; comments and space are skipped. LEAT_ESYNTAX for what has no end. */
-int leat_sql_token_next(struct leat_view text, uint32_t *io_at, struct sql_token *ret_token, struct leat_error *err)
-        LEAT_NODISCARD;
+int leat_sql_token_next(struct leat_view text, uint32_t *io_at, struct sql_token *ret_token,
+                        struct leat_error *err) LEAT_NODISCARD;
 /* All tokens of [@from, @to), with a TOKEN_END behind them (not counted). @stop_semicolon ends at the first ";". */
 int leat_sql_tokens(struct leat_arena *arena, struct leat_view text, uint32_t from, uint32_t to, bool stop_semicolon,
                     struct sql_token **ret_tokens, uint32_t *ret_count, struct leat_error *err) LEAT_NODISCARD;
@@ -49,7 +49,10 @@ static inline const struct sql_token *sql_peek(const struct sql_parser *p, uint3
 {
         return &p->tokens[p->at + ahead < p->count ? p->at + ahead : p->count];
 }
-static inline bool sql_at_end(const struct sql_parser *p) { return p->at >= p->count; }
+static inline bool sql_at_end(const struct sql_parser *p)
+{
+        return p->at >= p->count;
+}
 static inline bool sql_is(const struct sql_parser *p, uint32_t ahead, const char *word)
 {
         return leat_sql_token_is(p->text, sql_peek(p, ahead), word);
@@ -66,8 +69,8 @@ int leat_sql_expect_op(struct sql_parser *p, char op) LEAT_NODISCARD;
 int leat_sql_unexpected(struct sql_parser *p, const char *wanted);
 int leat_sql_expect_end(struct sql_parser *p) LEAT_NODISCARD;
 /* One name (folded unless quoted when @fold). */
-int leat_sql_name(struct sql_parser *p, bool fold, const char *what, const char **ret_name, struct leat_span *ret_at)
-        LEAT_NODISCARD;
+int leat_sql_name(struct sql_parser *p, bool fold, const char *what, const char **ret_name,
+                  struct leat_span *ret_at) LEAT_NODISCARD;
 /* A relation's name, "public." in front allowed. */
 int leat_sql_relation_name(struct sql_parser *p, const char *what) LEAT_NODISCARD;
 int leat_sql_string(struct sql_parser *p, const char *what, const char **ret_text) LEAT_NODISCARD;

@@ -36,7 +36,8 @@ static int setting_value(struct sql_parser *p)
                         }
                         token = sql_peek(p, 0);
                 }
-                bool sign = token->kind == TOKEN_OP && token->len == 1 && strchr("+-", p->text.data[token->start]) != NULL;
+                bool sign =
+                        token->kind == TOKEN_OP && token->len == 1 && strchr("+-", p->text.data[token->start]) != NULL;
                 if (token->kind == TOKEN_OP && !sign) {
                         leat_buf_done(&value);
                         return leat_sql_unexpected(p, "a value");
@@ -81,7 +82,8 @@ int leat_sql_set(struct sql_parser *p)
         if (leat_sql_accept(p, "NAMES"))
                 return fixed_setting(p, "client_encoding");
         if (sql_is(p, 0, "ROLE") || sql_is(p, 0, "AUTHORIZATION")) {
-                leat_sql_fail(p->text, sql_peek(p, 0)->start, p->err, LEAT_EUNSUPPORTED, "there are no users and roles yet");
+                leat_sql_fail(p->text, sql_peek(p, 0)->start, p->err, LEAT_EUNSUPPORTED,
+                              "there are no users and roles yet");
                 leat_error_hint(p->err, "Leat listens on this machine only.");
                 return LEAT_EUNSUPPORTED;
         }
@@ -132,9 +134,10 @@ int leat_sql_show(struct sql_parser *p)
         static const struct {
                 const char *word;
                 uint8_t show;
-        } lists[] = {{"TOPICS", LEAT_SHOW_TOPICS},       {"VIEWS", LEAT_SHOW_VIEWS}, {"JOBS", LEAT_SHOW_JOBS},
-                     {"PIPELINES", LEAT_SHOW_PIPELINES}, {"FLOW", LEAT_SHOW_FLOW},   {"DASHBOARDS", LEAT_SHOW_DASHBOARDS},
-                     {"TABLES", LEAT_SHOW_TABLES},       {"ALL", LEAT_SHOW_ALL}};
+        } lists[] = {{"TOPICS", LEAT_SHOW_TOPICS}, {"VIEWS", LEAT_SHOW_VIEWS},
+                     {"JOBS", LEAT_SHOW_JOBS},     {"PIPELINES", LEAT_SHOW_PIPELINES},
+                     {"FLOW", LEAT_SHOW_FLOW},     {"DASHBOARDS", LEAT_SHOW_DASHBOARDS},
+                     {"TABLES", LEAT_SHOW_TABLES}, {"ALL", LEAT_SHOW_ALL}};
         if (leat_sql_accept(p, "CREATE"))
                 return show_create(p);
         p->stmt->kind = LEAT_STMT_SHOW;
@@ -181,7 +184,8 @@ static int copy_option(struct sql_parser *p, const char *name, uint32_t at, cons
         if (strcmp(name, "format") == 0)
                 return copy_format(p, value, value_at);
         if (strcmp(name, "header") == 0) {
-                stmt->copy_header = strcasecmp(value, "false") != 0 && strcasecmp(value, "off") != 0 && strcmp(value, "0") != 0;
+                stmt->copy_header =
+                        strcasecmp(value, "false") != 0 && strcasecmp(value, "off") != 0 && strcmp(value, "0") != 0;
                 return 0;
         }
         if (strcmp(name, "delimiter") == 0) {
@@ -214,7 +218,8 @@ static int copy_options(struct sql_parser *p)
                         for (uint32_t i = 0; i < stmt->option_count; i++) {
                                 const struct leat_sql_option *o = &stmt->options[i];
                                 if ((strcmp(o->name, "format") == 0) == format)
-                                        LEAT_TRY(copy_option(p, o->name, o->name_at.start, o->value, o->value_at.start));
+                                        LEAT_TRY(
+                                                copy_option(p, o->name, o->name_at.start, o->value, o->value_at.start));
                         }
                 }
                 stmt->option_count = 0;
@@ -273,8 +278,8 @@ int leat_sql_copy(struct sql_parser *p)
         if (sql_is(p, 0, "SUBSCRIBE")) {
                 LEAT_TRY(subscribe(p));
         } else {
-                if (!sql_is(p, 0, "SELECT") && !sql_is(p, 0, "WITH") && !sql_is(p, 0, "VALUES") && !sql_is(p, 0, "FROM") &&
-                    !sql_is(p, 0, "TABLE") && !sql_is_op(p, 0, '('))
+                if (!sql_is(p, 0, "SELECT") && !sql_is(p, 0, "WITH") && !sql_is(p, 0, "VALUES") &&
+                    !sql_is(p, 0, "FROM") && !sql_is(p, 0, "TABLE") && !sql_is_op(p, 0, '('))
                         return leat_sql_unexpected(p, "SELECT or SUBSCRIBE TO");
                 uint32_t first = p->at;
                 LEAT_TRY(leat_sql_parens(p, &stmt->body));

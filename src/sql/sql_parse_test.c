@@ -75,9 +75,10 @@ LEAT_TEST(texts_are_split)
 
 LEAT_TEST(create_topic)
 {
-        struct leat_stmt s = parse("CREATE TOPIC Scans (package_id TEXT, Site TEXT NOT NULL, w numeric(10,2), event_time "
-                                   "timestamp with time zone, WATERMARK FOR event_time AS event_time - INTERVAL '5 seconds') "
-                                   "WITH (format = 'json', partitions = 4, retention = '7 days', max_ahead='1 minute')");
+        struct leat_stmt s =
+                parse("CREATE TOPIC Scans (package_id TEXT, Site TEXT NOT NULL, w numeric(10,2), event_time "
+                      "timestamp with time zone, WATERMARK FOR event_time AS event_time - INTERVAL '5 seconds') "
+                      "WITH (format = 'json', partitions = 4, retention = '7 days', max_ahead='1 minute')");
         CHECK_INT(s.kind, LEAT_STMT_CREATE_TOPIC);
         CHECK_STR(s.name, "scans");
         CHECK_INT(s.column_count, 4);
@@ -111,7 +112,8 @@ LEAT_TEST(create_topic_errors)
         refuse(LEAT_ESYNTAX, "CREATE TOPIC t (a int PRIMARY KEY, ^b int PRIMARY KEY)", "second PRIMARY KEY");
         refuse(LEAT_ETYPE, "CREATE TOPIC t (a int, WATERMARK FOR ^a AS a)", "must be a TIMESTAMPTZ");
         refuse(LEAT_EUNSUPPORTED, "CREATE TOPIC t (a timestamptz, b int, WATERMARK FOR a AS ^b)", "same column");
-        refuse(LEAT_EINVAL, "CREATE TOPIC t (a timestamptz, WATERMARK FOR a AS a - INTERVAL ^'5 parsecs')", "no length of time");
+        refuse(LEAT_EINVAL, "CREATE TOPIC t (a timestamptz, WATERMARK FOR a AS a - INTERVAL ^'5 parsecs')",
+               "no length of time");
         refuse(LEAT_ESYNTAX, "CREATE TOPIC t (a int ^CHECK (a > 0))", "CHECK");
         refuse(LEAT_ESYNTAX, "CREATE TOPIC t (a int) WITH (x = 1, ^x = 2)", "given twice");
         refuse(LEAT_ESYNTAX, "CREATE TOPIC t (a int^", "end of input");
@@ -130,7 +132,8 @@ LEAT_TEST(views)
         CHECK_INT(s.column_count, 2);
         CHECK_STR(s.columns[1].name, "B");
         s = parse("CREATE MATERIALIZED VIEW IF NOT EXISTS inflow WITH (pipeline = p2, retention='1 day') AS\n"
-                  "SELECT site, count(*) FROM tumble(scans, event_time, INTERVAL '10 seconds') GROUP BY ALL EMIT CHANGES;");
+                  "SELECT site, count(*) FROM tumble(scans, event_time, INTERVAL '10 seconds') GROUP BY ALL EMIT "
+                  "CHANGES;");
         CHECK_INT(s.kind, LEAT_STMT_CREATE_MATVIEW);
         CHECK_INT(s.emit, LEAT_EMIT_CHANGES);
         CHECK(s.if_not_exists && s.option_count == 2);
@@ -149,12 +152,14 @@ LEAT_TEST(views)
 
 LEAT_TEST(dashboards)
 {
-        struct leat_stmt s = parse(
-                "CREATE OR REPLACE DASHBOARD wall TITLE 'The wall' VARIABLE site AS (SELECT site FROM sites) DEFAULT 'SEA1' "
-                "VARIABLE n DEFAULT 5 REFRESH INTERVAL '1 second' "
-                "PANEL total TITLE 'Scans' NUMBER UNIT '1/s' WARN 10 ALARM -2.5 AS (SELECT count(*) FROM x WHERE site = $site)"
-                "PANEL flow LINE X window_start Y scans, Errors SERIES site AT (0, 4, 12, 3) AS ( SELECT (1) )\n"
-                "PANEL heat HEATMAP AS (SELECT 1) PANEL tab TABLE AS (SELECT ')')");
+        struct leat_stmt s =
+                parse("CREATE OR REPLACE DASHBOARD wall TITLE 'The wall' VARIABLE site AS (SELECT site FROM sites) "
+                      "DEFAULT 'SEA1' "
+                      "VARIABLE n DEFAULT 5 REFRESH INTERVAL '1 second' "
+                      "PANEL total TITLE 'Scans' NUMBER UNIT '1/s' WARN 10 ALARM -2.5 AS (SELECT count(*) FROM x WHERE "
+                      "site = $site)"
+                      "PANEL flow LINE X window_start Y scans, Errors SERIES site AT (0, 4, 12, 3) AS ( SELECT (1) )\n"
+                      "PANEL heat HEATMAP AS (SELECT 1) PANEL tab TABLE AS (SELECT ')')");
         const struct leat_dashboard_def *d = s.dashboard;
         CHECK_INT(s.kind, LEAT_STMT_CREATE_DASHBOARD);
         CHECK(s.or_replace);
@@ -177,15 +182,17 @@ LEAT_TEST(dashboards)
         refuse(LEAT_ESYNTAX, "CREATE DASHBOARD d^", "end of input");
         refuse(LEAT_ESYNTAX, "CREATE DASHBOARD d PANEL p ^AS (SELECT 1)", "AS");
         refuse(LEAT_ERANGE, "CREATE DASHBOARD d PANEL p LINE AT ^(8, 0, 6, 2) AS (SELECT 1)", "outside the page");
-        refuse(LEAT_EEXISTS, "CREATE DASHBOARD d PANEL p LINE AS (SELECT 1) PANEL ^p LINE AS (SELECT 1)", "given twice");
+        refuse(LEAT_EEXISTS, "CREATE DASHBOARD d PANEL p LINE AS (SELECT 1) PANEL ^p LINE AS (SELECT 1)",
+               "given twice");
         refuse(LEAT_ERANGE, "CREATE DASHBOARD d REFRESH ^'1 ms' PANEL p LINE AS (SELECT 1)", "REFRESH");
         refuse(LEAT_ESYNTAX, "CREATE DASHBOARD d PANEL p LINE AS ^(SELECT 1", "without");
 }
 
 LEAT_TEST(layout_fills_rows)
 {
-        struct leat_panel_def panels[7] = {{.type = LEAT_PANEL_NUMBER}, {.type = LEAT_PANEL_NUMBER}, {.type = LEAT_PANEL_NUMBER},
-                                           {.type = LEAT_PANEL_NUMBER}, {.type = LEAT_PANEL_LINE},   {.type = LEAT_PANEL_BAR},
+        struct leat_panel_def panels[7] = {{.type = LEAT_PANEL_NUMBER}, {.type = LEAT_PANEL_NUMBER},
+                                           {.type = LEAT_PANEL_NUMBER}, {.type = LEAT_PANEL_NUMBER},
+                                           {.type = LEAT_PANEL_LINE},   {.type = LEAT_PANEL_BAR},
                                            {.type = LEAT_PANEL_HEATMAP}};
         static const int32_t want[7][4] = {{0, 0, 3, 2}, {3, 0, 3, 2}, {6, 0, 3, 2}, {9, 0, 3, 2},
                                            {0, 2, 6, 4}, {6, 2, 6, 4}, {0, 6, 12, 5}};

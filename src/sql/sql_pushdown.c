@@ -95,7 +95,8 @@ static const char *constant_text(struct leat_arena *arena, const struct leat_jso
         const char *text = leat_json_str(value, "value"), *id = leat_json_str(leat_json_get(value, "type"), "id");
         bool string = inner->kind == LEAT_JSON_STRING && strcmp(id, "VARCHAR") == 0;
         if (integer_type(type->id))
-                return inner->kind == LEAT_JSON_NUMBER && strcmp(id, "DECIMAL") != 0 && integer_text(text) ? text : NULL;
+                return inner->kind == LEAT_JSON_NUMBER && strcmp(id, "DECIMAL") != 0 && integer_text(text) ? text
+                                                                                                           : NULL;
         if (type->id == LEAT_T_VARCHAR)
                 return string ? text : NULL;
         if (type->id == LEAT_T_TIMESTAMPTZ && string && leat_time_parse(inner->text, &us)) {
@@ -155,7 +156,10 @@ static void add_condition(struct collect *c, const struct leat_json *column, uin
         }
 }
 
-static bool is_column(const struct leat_json *expr) { return strcmp(leat_json_str(expr, "class"), "COLUMN_REF") == 0; }
+static bool is_column(const struct leat_json *expr)
+{
+        return strcmp(leat_json_str(expr, "class"), "COLUMN_REF") == 0;
+}
 
 static void comparison(struct collect *c, const struct leat_json *expr)
 {
@@ -196,14 +200,17 @@ static void conjuncts(struct collect *c, const struct leat_json *expr)
 static bool covers_key(const struct sql_item *item)
 {
         const struct sql_relation *r = &item->relation;
-        const uint32_t *keys = r->kind == LEAT_SCAN_TOPIC ? r->object->topic->keys
+        const uint32_t *keys = r->kind == LEAT_SCAN_TOPIC  ? r->object->topic->keys
                                : r->kind == LEAT_SCAN_VIEW ? r->object->view->keys
                                                            : NULL;
-        uint32_t count = keys == NULL ? 0 : r->kind == LEAT_SCAN_TOPIC ? r->object->topic->key_count : r->object->view->key_count;
+        uint32_t count = keys == NULL                 ? 0
+                         : r->kind == LEAT_SCAN_TOPIC ? r->object->topic->key_count
+                                                      : r->object->view->key_count;
         for (uint32_t k = 0; k < count; k++) {
                 bool found = false;
                 for (uint32_t i = 0; i < item->key->condition_count; i++)
-                        found |= item->key->conditions[i].column == keys[k] && item->key->conditions[i].op == LEAT_SCAN_EQ;
+                        found |= item->key->conditions[i].column == keys[k] &&
+                                 item->key->conditions[i].op == LEAT_SCAN_EQ;
                 if (!found)
                         return false;
         }

@@ -9,8 +9,8 @@ static int try(struct sql_fixture *fx, const char *sql)
 {
         struct leat_sql_query q;
         memset(&fx->err, 0, sizeof fx->err);
-        return leat_sql_select(fx->env, fx->arena, leat_view_str(sql), (struct leat_span){0, (uint32_t)strlen(sql)}, NULL, 0, &q,
-                               &fx->err);
+        return leat_sql_select(fx->env, fx->arena, leat_view_str(sql), (struct leat_span){0, (uint32_t)strlen(sql)},
+                               NULL, 0, &q, &fx->err);
 }
 
 LEAT_TEST(escapes_are_refused)
@@ -125,23 +125,28 @@ LEAT_TEST(every_function_of_the_engine)
         uint32_t tables = 0, scalars = 0;
         CHECK_OK(leat_engine_open(NULL, &engine, &fx->err), &fx->err);
         CHECK_OK(leat_conn_open(engine, NULL, NULL, &conn, &fx->err), &fx->err);
-        CHECK_OK(leat_plan_prepare(conn,
-                                   "SELECT DISTINCT function_name, function_type IN ('table', 'table_macro', 'pragma') FROM "
-                                   "duckdb_functions() WHERE (function_type IN ('table', 'table_macro', 'pragma') OR stability = "
-                                   "'VOLATILE') AND regexp_full_match(function_name, '[a-z_0-9]+') AND function_name NOT IN ('unnest', "
-                                   "'range', 'generate_series', 'repeat', 'json_each', 'json_tree', 'random', 'uuid', 'uuidv4', "
-                                   "'uuidv7', 'gen_random_uuid', 'error')",
-                                   &plan, &fx->err), &fx->err);
+        CHECK_OK(leat_plan_prepare(
+                         conn,
+                         "SELECT DISTINCT function_name, function_type IN ('table', 'table_macro', 'pragma') FROM "
+                         "duckdb_functions() WHERE (function_type IN ('table', 'table_macro', 'pragma') OR stability = "
+                         "'VOLATILE') AND regexp_full_match(function_name, '[a-z_0-9]+') AND function_name NOT IN "
+                         "('unnest', "
+                         "'range', 'generate_series', 'repeat', 'json_each', 'json_tree', 'random', 'uuid', 'uuidv4', "
+                         "'uuidv7', 'gen_random_uuid', 'error')",
+                         &plan, &fx->err),
+                 &fx->err);
         CHECK_OK(leat_plan_run(plan, false, &result, &fx->err), &fx->err);
         for (;;) {
                 CHECK_OK(leat_result_next(result, &batch, &fx->err), &fx->err);
                 if (batch == NULL)
                         break;
                 for (uint32_t i = 0; i < batch->rows; i++) {
-                        struct leat_view name = leat_string_view((const struct leat_string *)batch->columns[0].data + i);
+                        struct leat_view name =
+                                leat_string_view((const struct leat_string *)batch->columns[0].data + i);
                         bool table = ((const bool *)batch->columns[1].data)[i];
                         char sql[300];
-                        snprintf(sql, sizeof sql, table ? "SELECT * FROM %.*s('x')" : "SELECT %.*s('x')", (int)name.len, name.data);
+                        snprintf(sql, sizeof sql, table ? "SELECT * FROM %.*s('x')" : "SELECT %.*s('x')", (int)name.len,
+                                 name.data);
                         int rc = try(fx, sql);
                         if (rc != LEAT_EDENIED && rc != LEAT_ESYNTAX)
                                 leat_test_fail(__FILE__, __LINE__, "%s: %s", sql, fx->err.message);

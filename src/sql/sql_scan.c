@@ -65,7 +65,7 @@ static char *get_escaped(struct leat_arena *arena, const char **io_at, const cha
 static bool get_number(const char **io_at, char end, uint64_t *ret_value)
 {
         char *stop;
-        if (!isdigit((uint8_t)**io_at))
+        if (!isdigit((uint8_t) * *io_at))
                 return false;
         *ret_value = strtoull(*io_at, &stop, 10);
         if (*stop != end)
@@ -166,9 +166,12 @@ uint32_t leat_sql_pseudo_of(const struct leat_topic_def *topic)
 const struct leat_column_def *leat_sql_quarantine_columns(uint32_t *ret_count)
 {
         static const struct leat_column_def columns[] = {
-                {.name = "partition", .type = {.id = LEAT_T_INTEGER}}, {.name = "offset", .type = {.id = LEAT_T_BIGINT}},
-                {.name = "key", .type = {.id = LEAT_T_BLOB}},          {.name = "value", .type = {.id = LEAT_T_BLOB}},
-                {.name = "column", .type = {.id = LEAT_T_VARCHAR}},    {.name = "reason", .type = {.id = LEAT_T_VARCHAR}},
+                {.name = "partition", .type = {.id = LEAT_T_INTEGER}},
+                {.name = "offset", .type = {.id = LEAT_T_BIGINT}},
+                {.name = "key", .type = {.id = LEAT_T_BLOB}},
+                {.name = "value", .type = {.id = LEAT_T_BLOB}},
+                {.name = "column", .type = {.id = LEAT_T_VARCHAR}},
+                {.name = "reason", .type = {.id = LEAT_T_VARCHAR}},
                 {.name = "timestamp", .type = {.id = LEAT_T_TIMESTAMPTZ}},
         };
         *ret_count = LEAT_ARRAY_LEN(columns);
@@ -300,7 +303,8 @@ int leat_sql_relation_find(struct sql_rewrite *rw, const char *schema, const cha
         bool system = strcmp(schema, "pg_catalog") == 0 || strcmp(schema, "information_schema") == 0;
         if (schema[0] != 0 && !system && strcmp(schema, "public") != 0) {
                 leat_sql_map_fail(map, at, rw->err, LEAT_ENORELATION, "schema \"%s\" does not exist", schema);
-                leat_error_hint(rw->err, "All relations are in the schema \"public\"; quote a name that has a dot in it.");
+                leat_error_hint(rw->err,
+                                "All relations are in the schema \"public\"; quote a name that has a dot in it.");
                 return LEAT_ENORELATION;
         }
         const struct leat_object *object = system ? NULL : leat_snapshot_find(rw->catalog->snapshot, name, false);

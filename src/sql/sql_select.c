@@ -12,7 +12,8 @@
 
 #include "sql_int.h"
 
-static void set_params(struct leat_arena *arena, const struct leat_plan *plan, struct leat_sql_query *query, uint32_t count)
+static void set_params(struct leat_arena *arena, const struct leat_plan *plan, struct leat_sql_query *query,
+                       uint32_t count)
 {
         struct leat_type *types = leat_arena_zalloc(arena, (count + 1) * sizeof *types);
         query->param_count = count;
@@ -55,8 +56,8 @@ static int check_params(struct sql_rewrite *rw, const struct leat_plan *plan)
                 char name[12];
                 snprintf(name, sizeof name, "%u", i + 1);
                 if (leat_plan_param_find(plan, name) != (int)i)
-                        return leat_error_set(rw->err, LEAT_ETYPE, "could not determine the type of parameter $%u: it is not used",
-                                              i + 1);
+                        return leat_error_set(rw->err, LEAT_ETYPE,
+                                              "could not determine the type of parameter $%u: it is not used", i + 1);
         }
         return 0;
 }
@@ -199,7 +200,8 @@ int leat_sql_panel(struct leat_sql_env *env, struct leat_arena *arena, struct le
 /* ---- INSERT ----------------------------------------------------------------------------- */
 static int insert_topic(struct sql_rewrite *rw, const struct leat_stmt *stmt, const struct leat_object **ret_topic)
 {
-        const struct leat_sql_map *user = leat_sql_map_span(rw->arena, stmt->text, (struct leat_span){0, (uint32_t)stmt->text.len});
+        const struct leat_sql_map *user =
+                leat_sql_map_span(rw->arena, stmt->text, (struct leat_span){0, (uint32_t)stmt->text.len});
         struct sql_relation relation;
         LEAT_TRY(leat_sql_relation_find(rw, "", stmt->name, user, stmt->name_at.start, &relation));
         if (relation.kind == LEAT_SCAN_TOPIC) {
@@ -207,13 +209,13 @@ static int insert_topic(struct sql_rewrite *rw, const struct leat_stmt *stmt, co
                 return 0;
         }
         if (relation.kind == LEAT_SCAN_UNDECLARED) {
-                leat_sql_map_fail(user, stmt->name_at.start, rw->err, LEAT_EUNSUPPORTED, "topic \"%s\" has no columns declared",
-                                  stmt->name);
+                leat_sql_map_fail(user, stmt->name_at.start, rw->err, LEAT_EUNSUPPORTED,
+                                  "topic \"%s\" has no columns declared", stmt->name);
                 leat_error_hint(rw->err, "CREATE TOPIC gives it columns, or produce to it with a Kafka client.");
                 return LEAT_EUNSUPPORTED;
         }
-        leat_sql_map_fail(user, stmt->name_at.start, rw->err, LEAT_EUNSUPPORTED, "cannot insert into \"%s\": it is no topic",
-                          stmt->name);
+        leat_sql_map_fail(user, stmt->name_at.start, rw->err, LEAT_EUNSUPPORTED,
+                          "cannot insert into \"%s\": it is no topic", stmt->name);
         leat_error_hint(rw->err, "Insert into a topic that the view reads.");
         return LEAT_EUNSUPPORTED;
 }

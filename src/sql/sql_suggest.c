@@ -30,7 +30,8 @@ static uint32_t distance(const char *a, const char *b)
 const char *leat_sql_suggest(const char *name, const char *const *names, uint32_t count)
 {
         const char *best = NULL;
-        uint32_t limit = strlen(name) < 4 ? 1 : (uint32_t)LEAT_MAX(strlen(name) / 3, (size_t)2), best_distance = limit + 1;
+        uint32_t limit = strlen(name) < 4 ? 1 : (uint32_t)LEAT_MAX(strlen(name) / 3, (size_t)2),
+                 best_distance = limit + 1;
         for (uint32_t i = 0; i < count; i++) {
                 uint32_t d = distance(name, names[i]);
                 if (d < best_distance) {

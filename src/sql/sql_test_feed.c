@@ -10,7 +10,8 @@ struct test_broker *test_broker;
 struct leat_feed *test_broker_reset(void)
 {
         if (test_broker == NULL)
-                test_broker = mmap(NULL, sizeof *test_broker, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+                test_broker =
+                        mmap(NULL, sizeof *test_broker, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
         memset(test_broker, 0, sizeof *test_broker);
         test_broker->knows_keyed = true;
         return (struct leat_feed *)test_broker;
@@ -47,7 +48,8 @@ static int end_act(enum test_feed_act act)
         return 0;
 }
 
-static int set_configs(struct test_topic *topic, const struct leat_feed_config *configs, uint32_t count, struct leat_error *err)
+static int set_configs(struct test_topic *topic, const struct leat_feed_config *configs, uint32_t count,
+                       struct leat_error *err)
 {
         for (uint32_t i = 0; i < count; i++) {
                 if (strcmp(configs[i].name, "leat.keyed") == 0 && !test_broker->knows_keyed)
@@ -55,7 +57,8 @@ static int set_configs(struct test_topic *topic, const struct leat_feed_config *
         }
         for (uint32_t i = 0; i < count && topic != NULL; i++) {
                 size_t len = strlen(topic->configs);
-                snprintf(topic->configs + len, sizeof topic->configs - len, "%s=%s ", configs[i].name, configs[i].value);
+                snprintf(topic->configs + len, sizeof topic->configs - len, "%s=%s ", configs[i].name,
+                         configs[i].value);
         }
         return 0;
 }
@@ -74,8 +77,9 @@ int leat_feed_topic(struct leat_feed *feed, const char *name, struct leat_feed_t
         return 0;
 }
 
-int leat_feed_topic_create(struct leat_feed *feed, const char *name, int32_t partitions, const struct leat_feed_config *configs,
-                           uint32_t config_count, struct leat_topic_id *ret_id, struct leat_error *err)
+int leat_feed_topic_create(struct leat_feed *feed, const char *name, int32_t partitions,
+                           const struct leat_feed_config *configs, uint32_t config_count, struct leat_topic_id *ret_id,
+                           struct leat_error *err)
 {
         (void)feed;
         LEAT_TRY(begin_act(TEST_FEED_CREATE, err));

@@ -41,13 +41,15 @@ uint64_t sql_fixture_put(struct sql_fixture *fx, const struct leat_object *objec
 
 static void put_relations(struct sql_fixture *fx)
 {
-        static const struct leat_column_def scans[] = {{.name = "package_id", .type = {.id = LEAT_T_VARCHAR}},
-                                                       {.name = "site", .type = {.id = LEAT_T_VARCHAR}, .not_null = true},
-                                                       {.name = "weight_g", .type = {.id = LEAT_T_INTEGER}},
-                                                       {.name = "event_time", .type = {.id = LEAT_T_TIMESTAMPTZ}}};
-        static const struct leat_column_def sites[] = {{.name = "site", .type = {.id = LEAT_T_VARCHAR}, .not_null = true},
-                                                       {.name = "name", .type = {.id = LEAT_T_VARCHAR}},
-                                                       {.name = "region", .type = {.id = LEAT_T_VARCHAR}}};
+        static const struct leat_column_def scans[] = {
+                {.name = "package_id", .type = {.id = LEAT_T_VARCHAR}},
+                {.name = "site", .type = {.id = LEAT_T_VARCHAR}, .not_null = true},
+                {.name = "weight_g", .type = {.id = LEAT_T_INTEGER}},
+                {.name = "event_time", .type = {.id = LEAT_T_TIMESTAMPTZ}}};
+        static const struct leat_column_def sites[] = {
+                {.name = "site", .type = {.id = LEAT_T_VARCHAR}, .not_null = true},
+                {.name = "name", .type = {.id = LEAT_T_VARCHAR}},
+                {.name = "region", .type = {.id = LEAT_T_VARCHAR}}};
         static const struct leat_column_def raw[] = {{.name = "value", .type = {.id = LEAT_T_VARCHAR}}};
         static const struct leat_column_def inflow[] = {{.name = "site", .type = {.id = LEAT_T_VARCHAR}},
                                                         {.name = "window_start", .type = {.id = LEAT_T_TIMESTAMPTZ}},
@@ -56,10 +58,21 @@ static void put_relations(struct sql_fixture *fx)
                                                        {.name = "kg", .type = {.id = LEAT_T_DOUBLE}}};
         static const uint32_t first[] = {0}, two[] = {0, 1};
         static const struct leat_topic_def topics[] = {
-                {.format = LEAT_FORMAT_JSON, .column_count = 4, .columns = scans, .watermark_column = 3, .partitions = 4,
-                 .retention_us = -1, .retention_bytes = -1},
-                {.format = LEAT_FORMAT_JSON, .column_count = 3, .columns = sites, .key_count = 1, .keys = first, .watermark_column = -1,
-                 .retention_us = -1, .retention_bytes = -1},
+                {.format = LEAT_FORMAT_JSON,
+                 .column_count = 4,
+                 .columns = scans,
+                 .watermark_column = 3,
+                 .partitions = 4,
+                 .retention_us = -1,
+                 .retention_bytes = -1},
+                {.format = LEAT_FORMAT_JSON,
+                 .column_count = 3,
+                 .columns = sites,
+                 .key_count = 1,
+                 .keys = first,
+                 .watermark_column = -1,
+                 .retention_us = -1,
+                 .retention_bytes = -1},
                 {.format = LEAT_FORMAT_RAW, .column_count = 1, .columns = raw, .watermark_column = -1}};
         static const char *const names[] = {"scans", "sites", "raw"};
         struct leat_object object = {.kind = LEAT_OBJECT_TOPIC, .state = LEAT_STATE_READY, .sql = ""};
@@ -68,16 +81,33 @@ static void put_relations(struct sql_fixture *fx)
                 object.topic = &topics[i];
                 sql_fixture_put(fx, &object);
         }
-        struct leat_view_def view = {.column_count = 3, .columns = inflow, .key_count = 2, .keys = two, .pipeline = "main",
-                                     .body = leat_view_str("SELECT 1"), .emit = LEAT_EMIT_CHANGES};
+        struct leat_view_def view = {.column_count = 3,
+                                     .columns = inflow,
+                                     .key_count = 2,
+                                     .keys = two,
+                                     .pipeline = "main",
+                                     .body = leat_view_str("SELECT 1"),
+                                     .emit = LEAT_EMIT_CHANGES};
         static const uint64_t reads[] = {1};
-        object = (struct leat_object){.kind = LEAT_OBJECT_MATVIEW, .state = LEAT_STATE_READY, .name = "inflow", .sql = "", .view = &view,
-                                      .read_count = 1, .reads = reads};
+        object = (struct leat_object){.kind = LEAT_OBJECT_MATVIEW,
+                                      .state = LEAT_STATE_READY,
+                                      .name = "inflow",
+                                      .sql = "",
+                                      .view = &view,
+                                      .read_count = 1,
+                                      .reads = reads};
         sql_fixture_put(fx, &object);
-        view = (struct leat_view_def){.column_count = 2, .columns = heavy,
-                                      .body = leat_view_str("SELECT package_id, weight_g / 1000.0 FROM scans WHERE weight_g > 1000")};
-        object = (struct leat_object){.kind = LEAT_OBJECT_VIEW, .state = LEAT_STATE_READY, .name = "heavy", .sql = "", .view = &view,
-                                      .read_count = 1, .reads = reads};
+        view = (struct leat_view_def){
+                .column_count = 2,
+                .columns = heavy,
+                .body = leat_view_str("SELECT package_id, weight_g / 1000.0 FROM scans WHERE weight_g > 1000")};
+        object = (struct leat_object){.kind = LEAT_OBJECT_VIEW,
+                                      .state = LEAT_STATE_READY,
+                                      .name = "heavy",
+                                      .sql = "",
+                                      .view = &view,
+                                      .read_count = 1,
+                                      .reads = reads};
         sql_fixture_put(fx, &object);
 }
 

@@ -87,7 +87,8 @@ void leat_sql_map_error(const struct leat_sql_map *map, struct leat_error *err)
         err->position = leat_sql_map_position(map, (int64_t)byte);
 }
 
-int leat_sql_map_fail(const struct leat_sql_map *map, int64_t at, struct leat_error *err, int code, const char *fmt, ...)
+int leat_sql_map_fail(const struct leat_sql_map *map, int64_t at, struct leat_error *err, int code, const char *fmt,
+                      ...)
 {
         char message[sizeof err->message];
         va_list args;

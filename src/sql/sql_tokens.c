@@ -29,9 +29,18 @@ struct scan {
         bool ksql_window; /* GROUP BY gets the window's columns */
 };
 
-static const struct sql_token *token_at(const struct scan *s, uint32_t i) { return &s->tokens[i < s->count ? i : s->count]; }
-static bool is(const struct scan *s, uint32_t i, const char *word) { return leat_sql_token_is(s->text, token_at(s, i), word); }
-static bool is_op(const struct scan *s, uint32_t i, char op) { return leat_sql_token_op(s->text, token_at(s, i), op); }
+static const struct sql_token *token_at(const struct scan *s, uint32_t i)
+{
+        return &s->tokens[i < s->count ? i : s->count];
+}
+static bool is(const struct scan *s, uint32_t i, const char *word)
+{
+        return leat_sql_token_is(s->text, token_at(s, i), word);
+}
+static bool is_op(const struct scan *s, uint32_t i, char op)
+{
+        return leat_sql_token_op(s->text, token_at(s, i), op);
+}
 static bool is_text(const struct scan *s, uint32_t i, const char *text)
 {
         const struct sql_token *t = token_at(s, i);
@@ -45,10 +54,17 @@ static bool is_name(const struct scan *s, uint32_t i)
 /* A name with this value, quoted or not. */
 static bool names(const struct scan *s, uint32_t i, const char *name)
 {
-        return is_name(s, i) && strcasecmp(leat_sql_token_value(s->rw->arena, s->text, token_at(s, i), false), name) == 0;
+        return is_name(s, i) &&
+               strcasecmp(leat_sql_token_value(s->rw->arena, s->text, token_at(s, i), false), name) == 0;
 }
-static uint32_t start_of(const struct scan *s, uint32_t i) { return token_at(s, i)->start; }
-static uint32_t end_of(const struct scan *s, uint32_t i) { return token_at(s, i)->start + token_at(s, i)->len; }
+static uint32_t start_of(const struct scan *s, uint32_t i)
+{
+        return token_at(s, i)->start;
+}
+static uint32_t end_of(const struct scan *s, uint32_t i)
+{
+        return token_at(s, i)->start + token_at(s, i)->len;
+}
 static void erase(struct scan *s, uint32_t first, uint32_t last)
 {
         leat_sql_edit_replace(&s->edits, start_of(s, first), end_of(s, last), " ");
@@ -124,9 +140,10 @@ static bool collate_form(struct scan *s, uint32_t i)
 /* What DuckDB has for a type of PostgreSQL's catalogs; NULL: the name is good as it is. */
 static const char *catalog_type(const char *name)
 {
-        static const char *const texts[] = {"name", "regtype", "regproc", "regprocedure", "regnamespace", "regrole", "regoper",
-                                            "regclass", "sql_identifier", "character_data", "yes_or_no", "char", "aclitem",
-                                            "pg_node_tree", "cstring", "xid", "unknown"};
+        static const char *const texts[] = {"name",      "regtype", "regproc",  "regprocedure",   "regnamespace",
+                                            "regrole",   "regoper", "regclass", "sql_identifier", "character_data",
+                                            "yes_or_no", "char",    "aclitem",  "pg_node_tree",   "cstring",
+                                            "xid",       "unknown"};
         for (size_t i = 0; i < LEAT_ARRAY_LEN(texts); i++) {
                 if (strcasecmp(texts[i], name) == 0)
                         return "VARCHAR";
@@ -215,20 +232,23 @@ static int parameter_form(struct scan *s, uint32_t i)
         }
         if (number == 0) {
                 leat_sql_map_fail(s->in, t->start, rw->err, LEAT_ENOCOLUMN, "there is no variable $%s", name);
-                leat_error_hint(rw->err, rw->param_names != NULL ? "Declare it with VARIABLE." : "Parameters are $1, $2, ...");
+                leat_error_hint(rw->err,
+                                rw->param_names != NULL ? "Declare it with VARIABLE." : "Parameters are $1, $2, ...");
                 return LEAT_ENOCOLUMN;
         }
         rw->param_count = LEAT_MAX(rw->param_count, number);
         const struct leat_type *type =
-                number <= rw->param_type_count && rw->param_types[number - 1].id != LEAT_T_INVALID ? &rw->param_types[number - 1]
-                                                                                                  : NULL;
+                number <= rw->param_type_count && rw->param_types[number - 1].id != LEAT_T_INVALID
+                        ? &rw->param_types[number - 1]
+                        : NULL;
         struct leat_buf out = LEAT_BUF_INIT;
         leat_buf_printf(&out, type != NULL ? "CAST($%u AS " : "$%u", number);
         if (type != NULL) {
                 leat_type_print(type, &out);
                 leat_buf_add_str(&out, ")");
         }
-        leat_sql_edit_replace(&s->edits, t->start, t->start + t->len, leat_arena_strdup(rw->arena, leat_buf_cstr(&out)));
+        leat_sql_edit_replace(&s->edits, t->start, t->start + t->len,
+                              leat_arena_strdup(rw->arena, leat_buf_cstr(&out)));
         leat_buf_done(&out);
         return 0;
 }
@@ -249,7 +269,8 @@ static void flink_arguments(struct scan *s, uint32_t open, uint32_t close)
                         i++;
                 } else if (is(s, i, "TABLE") && is_name(s, i + 1)) {
                         erase(s, i, i);
-                } else if (is(s, i, "DESCRIPTOR") && is_op(s, i + 1, '(') && is_name(s, i + 2) && is_op(s, i + 3, ')')) {
+                } else if (is(s, i, "DESCRIPTOR") && is_op(s, i + 1, '(') && is_name(s, i + 2) &&
+                           is_op(s, i + 3, ')')) {
                         erase(s, i, i + 1);
                         erase(s, i + 3, i + 3);
                         i += 3;
@@ -315,12 +336,14 @@ static int ksql_form(struct scan *s, uint32_t i)
         char *size, *advance = NULL;
         const char *column;
         if (!is(s, i + 1, "TUMBLING") && !is(s, i + 1, "HOPPING"))
-                return fail(s, i + 1, LEAT_EUNSUPPORTED, "WINDOW SESSION is not supported", "There are TUMBLING and HOPPING.");
+                return fail(s, i + 1, LEAT_EUNSUPPORTED, "WINDOW SESSION is not supported",
+                            "There are TUMBLING and HOPPING.");
         if (!is(s, i + 3, "SIZE") || !interval_words(s, i + 4, &size))
                 return fail(s, i + 3, LEAT_ESYNTAX, "SIZE and a length such as 10 SECONDS are missing", NULL);
         uint32_t at = i + 6;
         if (is(s, i + 1, "HOPPING")) {
-                if (!is_op(s, at, ',') || !is(s, at + 1, "ADVANCE") || !is(s, at + 2, "BY") || !interval_words(s, at + 3, &advance))
+                if (!is_op(s, at, ',') || !is(s, at + 1, "ADVANCE") || !is(s, at + 2, "BY") ||
+                    !interval_words(s, at + 3, &advance))
                         return fail(s, at, LEAT_ESYNTAX, "ADVANCE BY and a length such as 5 SECONDS are missing", NULL);
                 at += 5;
         }
@@ -343,8 +366,10 @@ static int ksql_form(struct scan *s, uint32_t i)
         struct sql_edit *edit = leat_sql_edit_new(&s->edits, start_of(s, first), end_of(s, close));
         leat_sql_edit_literal(edit, advance != NULL ? "hop(" : "tumble(", start_of(s, i));
         leat_sql_edit_piece(edit, start_of(s, first), end_of(s, last));
-        leat_sql_edit_literal(edit, leat_arena_printf(s->rw->arena, ", %s, %s%s%s) ", column, advance != NULL ? advance : "",
-                                                      advance != NULL ? ", " : "", size), start_of(s, i));
+        leat_sql_edit_literal(edit,
+                              leat_arena_printf(s->rw->arena, ", %s, %s%s%s) ", column, advance != NULL ? advance : "",
+                                                advance != NULL ? ", " : "", size),
+                              start_of(s, i));
         if (alias != i)
                 leat_sql_edit_piece(edit, start_of(s, alias), end_of(s, i - 1));
         s->ksql_window = true;
@@ -354,7 +379,8 @@ static int ksql_form(struct scan *s, uint32_t i)
 static bool ksql_window_at(const struct scan *s, uint32_t i)
 {
         return i != 0 && is(s, i, "WINDOW") && is_op(s, i + 2, '(') &&
-               (is(s, i + 1, "TUMBLING") || is(s, i + 1, "HOPPING") || (is(s, i + 1, "SESSION") && !is(s, i + 1, "AS")));
+               (is(s, i + 1, "TUMBLING") || is(s, i + 1, "HOPPING") ||
+                (is(s, i + 1, "SESSION") && !is(s, i + 1, "AS")));
 }
 
 /* In ksqlDB the window belongs to the group; its bounds are WINDOWSTART and WINDOWEND. */
@@ -362,7 +388,8 @@ static void ksql_names(struct scan *s)
 {
         for (uint32_t i = 0; i < s->count; i++) {
                 if (is(s, i, "GROUP") && is(s, i + 1, "BY") && !is(s, i + 2, "ALL"))
-                        leat_sql_edit_replace(&s->edits, start_of(s, i + 2), start_of(s, i + 2), "window_start, window_end, ");
+                        leat_sql_edit_replace(&s->edits, start_of(s, i + 2), start_of(s, i + 2),
+                                              "window_start, window_end, ");
                 else if (is(s, i, "WINDOWSTART") || is(s, i, "WINDOWEND"))
                         leat_sql_edit_replace(&s->edits, start_of(s, i), end_of(s, i),
                                               is(s, i, "WINDOWSTART") ? "window_start" : "window_end");
@@ -391,7 +418,8 @@ int leat_sql_rewrite_tokens(struct sql_rewrite *rw, const struct leat_sql_map *i
                         continue;
                 if (is_text(&s, i, "::") || (is(&s, i, "AS") && inside_cast(&s, i)))
                         type_form(&s, i);
-                else if (names(&s, i, "pg_catalog") && is_op(&s, i + 1, '.') && is_name(&s, i + 2) && is_op(&s, i + 3, '('))
+                else if (names(&s, i, "pg_catalog") && is_op(&s, i + 1, '.') && is_name(&s, i + 2) &&
+                         is_op(&s, i + 3, '('))
                         erase(&s, i, i + 1);
                 else if (token_at(&s, i)->kind == TOKEN_PARAM)
                         LEAT_TRY(parameter_form(&s, i));

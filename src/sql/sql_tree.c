@@ -92,7 +92,10 @@ static bool token_name(const struct walk *w, uint32_t i)
 {
         return i < w->token_count && (w->tokens[i].kind == TOKEN_WORD || w->tokens[i].kind == TOKEN_QUOTED);
 }
-static uint32_t token_end(const struct walk *w, uint32_t i) { return w->tokens[i].start + w->tokens[i].len; }
+static uint32_t token_end(const struct walk *w, uint32_t i)
+{
+        return w->tokens[i].start + w->tokens[i].len;
+}
 /* Last token of the name a.b.c that begins at @i. */
 static uint32_t chain_end(const struct walk *w, uint32_t i)
 {
@@ -384,7 +387,8 @@ static int window_relation(struct walk *w, const struct leat_json *arg, const st
                 piece(w, edit, args, 0);
                 return 0;
         }
-        return fail(w, w->tokens[first].start, LEAT_EUNSUPPORTED, "Write tumble(scans, event_time, INTERVAL '10 seconds').",
+        return fail(w, w->tokens[first].start, LEAT_EUNSUPPORTED,
+                    "Write tumble(scans, event_time, INTERVAL '10 seconds').",
                     "the first argument of a window must be a relation");
 }
 
@@ -401,8 +405,8 @@ static const char *inner_star(const struct sql_relation *relation)
                             : "*";
 }
 
-static int walk_window(struct walk *w, const struct leat_json *ref, const struct leat_json *function, uint32_t name_token,
-                       const struct scope *scope)
+static int walk_window(struct walk *w, const struct leat_json *ref, const struct leat_json *function,
+                       uint32_t name_token, const struct scope *scope)
 {
         bool hop = strcasecmp(leat_json_str(function, "function_name"), "hop") == 0;
         const struct leat_json *children = leat_json_get(function, "children");
@@ -420,8 +424,8 @@ static int walk_window(struct walk *w, const struct leat_json *ref, const struct
                                 : "a relation, a time, an interval and an optional offset");
         for (uint32_t i = 2; i < args.count; i++) {
                 if (!constant(leat_json_at(children, i)))
-                        return fail(w, w->tokens[args.first[i]].start, LEAT_EUNSUPPORTED, "Write INTERVAL '10 seconds'.",
-                                    "the size of a window must be a constant");
+                        return fail(w, w->tokens[args.first[i]].start, LEAT_EUNSUPPORTED,
+                                    "Write INTERVAL '10 seconds'.", "the size of a window must be a constant");
                 LEAT_TRY(walk_value(w, leat_json_at(children, i), scope));
         }
         LEAT_TRY(walk_value(w, leat_json_at(children, 1), scope));
@@ -453,12 +457,13 @@ static int walk_window(struct walk *w, const struct leat_json *ref, const struct
                 leat_sql_edit_literal(edit, ")) AS window_start FROM ", at);
         }
         LEAT_TRY(window_relation(w, leat_json_at(children, 0), &args, shown, scope, edit, &relation));
-        edit->pieces[star].literal =
-                leat_arena_printf(w->rw->arena, hop ? " AS window_end FROM (SELECT %s, unnest(leat_hop_starts("
-                                                    : "(SELECT %s, leat_window_start(",
-                                  inner_star(&relation));
+        edit->pieces[star].literal = leat_arena_printf(w->rw->arena,
+                                                       hop ? " AS window_end FROM (SELECT %s, unnest(leat_hop_starts("
+                                                           : "(SELECT %s, leat_window_start(",
+                                                       inner_star(&relation));
         leat_sql_edit_literal(edit, hop ? ") AS leat_hop)" : ")", at);
-        leat_sql_edit_literal(edit, alias[0] != 0 ? " " : leat_arena_printf(w->rw->arena, " AS %s", quoted(w, own)), at);
+        leat_sql_edit_literal(edit, alias[0] != 0 ? " " : leat_arena_printf(w->rw->arena, " AS %s", quoted(w, own)),
+                              at);
         return 0;
 }
 
@@ -479,7 +484,8 @@ static int walk_table_function(struct walk *w, const struct leat_json *ref, cons
         if (strcasecmp(name, "session") == 0 || strcasecmp(name, "cumulate") == 0)
                 return fail(w, at, LEAT_EUNSUPPORTED, "There are tumble and hop.", "Leat has no %s windows", name);
         if (!leat_sql_table_function_allowed(name))
-                return fail(w, at, LEAT_EDENIED, "SQL reads topics and views only.", "function %s is not allowed in FROM", name);
+                return fail(w, at, LEAT_EDENIED, "SQL reads topics and views only.",
+                            "function %s is not allowed in FROM", name);
         return walk_value(w, leat_json_get(function, "children"), scope);
 }
 
@@ -528,8 +534,9 @@ static int walk_from(struct walk *w, const struct leat_json *ref, const struct s
                 return walk_value(w, leat_json_get(ref, "pivots"), scope);
         }
         if (strcmp(type, "SHOW_REF") == 0)
-                return fail(w, leat_json_location(leat_json_get(leat_json_get(ref, "query"), "from_table")), LEAT_EUNSUPPORTED,
-                            "Write DESCRIBE name as a statement.", "DESCRIBE and SHOW do not stand in FROM");
+                return fail(w, leat_json_location(leat_json_get(leat_json_get(ref, "query"), "from_table")),
+                            LEAT_EUNSUPPORTED, "Write DESCRIBE name as a statement.",
+                            "DESCRIBE and SHOW do not stand in FROM");
         return fail(w, leat_json_location(ref), LEAT_EUNSUPPORTED, NULL, "%s in FROM is not supported", type);
 }
 
@@ -541,8 +548,8 @@ static int walk_function(struct walk *w, const struct leat_json *expr)
         uint32_t token = token_find(w, at);
         if (leat_json_str(expr, "catalog")[0] != 0 ||
             (schema[0] != 0 && strcmp(schema, "main") != 0 && strcmp(schema, "pg_catalog") != 0))
-                return fail(w, at, LEAT_EDENIED, "Write the function's name without a schema.", "function %s.%s is not allowed",
-                            schema, name);
+                return fail(w, at, LEAT_EDENIED, "Write the function's name without a schema.",
+                            "function %s.%s is not allowed", schema, name);
         const struct leat_json *children = leat_json_get(expr, "children");
         switch (leat_sql_function_class(w->rw->env, name)) {
         case SQL_FUNCTION_DENIED:
@@ -554,13 +561,15 @@ static int walk_function(struct walk *w, const struct leat_json *expr)
                                     "%s() gives another value each time and cannot stand in a materialized view", name);
                 return 0;
         case SQL_FUNCTION_NOW:
-                if (w->rw->mode != SQL_MODE_STREAM || (strcasecmp(name, "age") == 0 && children != NULL && children->count == 2))
+                if (w->rw->mode != SQL_MODE_STREAM ||
+                    (strcasecmp(name, "age") == 0 && children != NULL && children->count == 2))
                         return 0;
                 if (leat_sql_now_text(name) == NULL || !token_op(w, token + 1, '(') || !token_op(w, token + 2, ')'))
                         return fail(w, at, LEAT_EUNSUPPORTED, "Write it with now().",
                                     "%s reads the clock and cannot stand in a materialized view", name);
                 w->rw->uses_now = true;
-                leat_sql_edit_replace(&w->edits, w->tokens[token].start, token_end(w, token + 2), leat_sql_now_text(name));
+                leat_sql_edit_replace(&w->edits, w->tokens[token].start, token_end(w, token + 2),
+                                      leat_sql_now_text(name));
                 return 0;
         default:
                 return 0;
@@ -687,7 +696,8 @@ static int walk_value(struct walk *w, const struct leat_json *json, const struct
 /* ---- query nodes ----------------------------------------------------------------------------------- */
 static int walk_select(struct walk *w, const struct leat_json *node, const struct scope *scope)
 {
-        static const char *const parts[] = {"select_list", "where_clause", "group_expressions", "having", "qualify", "modifiers"};
+        static const char *const parts[] = {"select_list", "where_clause", "group_expressions",
+                                            "having",      "qualify",      "modifiers"};
         struct select_scope *outer = w->select;
         w->select = leat_arena_zalloc(w->rw->arena, sizeof *w->select);
         int rc = walk_from(w, leat_json_get(node, "from_table"), scope);
@@ -720,7 +730,8 @@ static int walk_body(struct walk *w, const struct leat_json *node, const struct 
         return fail(w, -1, LEAT_EUNSUPPORTED, NULL, "%s is not supported", type);
 }
 
-static int walk_ctes(struct walk *w, const struct leat_json *node, const struct leat_json *cte, const struct scope *scope)
+static int walk_ctes(struct walk *w, const struct leat_json *node, const struct leat_json *cte,
+                     const struct scope *scope)
 {
         if (cte == NULL)
                 return walk_body(w, node, scope);
@@ -744,7 +755,8 @@ int leat_sql_rewrite_tree(struct sql_rewrite *rw, const struct leat_sql_map *in,
         struct walk w = {.rw = rw, .in = in, .text = in->text, .edits = {.arena = rw->arena}};
         const struct leat_json *node;
         LEAT_TRY(leat_sql_env_tree(rw->env, rw->arena, in, &node, rw->err));
-        LEAT_TRY(leat_sql_tokens(rw->arena, in->text, 0, (uint32_t)in->text.len, false, &w.tokens, &w.token_count, rw->err));
+        LEAT_TRY(leat_sql_tokens(rw->arena, in->text, 0, (uint32_t)in->text.len, false, &w.tokens, &w.token_count,
+                                 rw->err));
         LEAT_TRY(walk_node(&w, node, NULL));
         *ret_map = w.edits.list == NULL ? in : leat_sql_map_edit(rw->arena, in, w.edits.list);
         return 0;

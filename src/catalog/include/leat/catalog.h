@@ -133,7 +133,7 @@ struct leat_object {
         const char *sql;    /* the whole statement, as the user wrote it */
         const char *reason; /* of LEAT_STATE_FAILED; else NULL */
         int64_t created_us, changed_us;
-        uint64_t version; /* of its last change */
+        uint64_t version;                           /* of its last change */
         const struct leat_topic_def *topic;         /* TOPIC */
         const struct leat_view_def *view;           /* VIEW, MATVIEW */
         const struct leat_dashboard_def *dashboard; /* DASHBOARD */
@@ -209,11 +209,11 @@ int leat_catalog_applied_set(struct leat_catalog *cat, const char *role, int pid
                              struct leat_error *err) LEAT_NODISCARD;
 /* Waits until every living process whose role starts with one of @roles has applied @version or has gone (its pid does
  * not exist; its row is then removed). LEAT_ETIMEOUT names the one that has not. */
-int leat_catalog_applied_wait(struct leat_catalog *cat, const char *const *roles, uint32_t role_count,
-                              uint64_t version, int64_t timeout_us, struct leat_error *err) LEAT_NODISCARD;
+int leat_catalog_applied_wait(struct leat_catalog *cat, const char *const *roles, uint32_t role_count, uint64_t version,
+                              int64_t timeout_us, struct leat_error *err) LEAT_NODISCARD;
 /* Forgets a process (clean end). */
-int leat_catalog_applied_remove(struct leat_catalog *cat, const char *role, int pid, struct leat_error *err)
-        LEAT_NODISCARD;
+int leat_catalog_applied_remove(struct leat_catalog *cat, const char *role, int pid,
+                                struct leat_error *err) LEAT_NODISCARD;
 
 /* ---- pipelines -------------------------------------------------------------------- */
 struct leat_lease {
@@ -228,8 +228,8 @@ int leat_catalog_lease_take(struct leat_catalog *cat, const char *pipeline, int 
 int leat_catalog_leases(struct leat_catalog *cat, struct leat_arena *arena, struct leat_lease **ret_leases,
                         uint32_t *ret_count, struct leat_error *err) LEAT_NODISCARD;
 /* @count new arrangement ids, *ret_first and following; never given twice. */
-int leat_catalog_arrangement_ids(struct leat_catalog *cat, uint32_t count, uint64_t *ret_first, struct leat_error *err)
-        LEAT_NODISCARD;
+int leat_catalog_arrangement_ids(struct leat_catalog *cat, uint32_t count, uint64_t *ret_first,
+                                 struct leat_error *err) LEAT_NODISCARD;
 
 /* ---- jobs -------------------------------------------------------------------------- */
 enum leat_job_state { LEAT_JOB_RUNNING = 1, LEAT_JOB_FILLING = 2, LEAT_JOB_PAUSED = 3, LEAT_JOB_FAILED = 4 };

@@ -10,14 +10,21 @@
 #include "leat/bytes.h"
 #include "leat/mem.h"
 
-enum leat_json_kind { LEAT_JSON_NULL, LEAT_JSON_BOOL, LEAT_JSON_NUMBER, LEAT_JSON_STRING, LEAT_JSON_ARRAY, LEAT_JSON_OBJECT };
+enum leat_json_kind {
+        LEAT_JSON_NULL,
+        LEAT_JSON_BOOL,
+        LEAT_JSON_NUMBER,
+        LEAT_JSON_STRING,
+        LEAT_JSON_ARRAY,
+        LEAT_JSON_OBJECT
+};
 
 struct leat_json {
-        uint8_t kind;           /* enum leat_json_kind */
-        bool flag;              /* BOOL */
-        uint32_t count;         /* ARRAY, OBJECT: members */
-        struct leat_view text;  /* STRING: decoded; NUMBER: as written; NUL-terminated */
-        const char *name;       /* its name inside an OBJECT; else NULL */
+        uint8_t kind;            /* enum leat_json_kind */
+        bool flag;               /* BOOL */
+        uint32_t count;          /* ARRAY, OBJECT: members */
+        struct leat_view text;   /* STRING: decoded; NUMBER: as written; NUL-terminated */
+        const char *name;        /* its name inside an OBJECT; else NULL */
         struct leat_json *first; /* ARRAY, OBJECT: first member */
         struct leat_json *next;  /* next member of the same parent */
 };

@@ -75,7 +75,7 @@ struct leat_span {
 };
 
 struct leat_sql_option {
-        const char *name; /* lower case */
+        const char *name;  /* lower case */
         const char *value; /* without quotes; "true" when none was written */
         struct leat_span name_at, value_at;
 };
@@ -87,7 +87,14 @@ struct leat_sql_column {
         struct leat_span at; /* the name */
 };
 
-enum leat_alter { LEAT_ALTER_ADD = 1, LEAT_ALTER_DROP, LEAT_ALTER_RENAME, LEAT_ALTER_SET, LEAT_ALTER_PAUSE, LEAT_ALTER_RESUME };
+enum leat_alter {
+        LEAT_ALTER_ADD = 1,
+        LEAT_ALTER_DROP,
+        LEAT_ALTER_RENAME,
+        LEAT_ALTER_SET,
+        LEAT_ALTER_PAUSE,
+        LEAT_ALTER_RESUME
+};
 enum leat_copy_format { LEAT_COPY_TEXT, LEAT_COPY_CSV };
 
 struct leat_panel_at {
@@ -101,8 +108,8 @@ struct leat_stmt {
         struct leat_span at;   /* this statement in it, without ";" */
         struct leat_span body; /* SELECT (views, COPY, INSERT … SELECT | VALUES): the query's text, without EMIT */
         bool or_replace, if_exists, if_not_exists, cascade;
-        uint8_t emit;          /* enum leat_emit; 0: none written */
-        const char *name;      /* object, setting, savepoint, prepared statement */
+        uint8_t emit;     /* enum leat_emit; 0: none written */
+        const char *name; /* object, setting, savepoint, prepared statement */
         struct leat_span name_at;
         uint8_t object_kind; /* DROP, SHOW CREATE, DESCRIBE: enum leat_object_kind; 0 = any relation */
         uint8_t show;        /* enum leat_show */
@@ -116,21 +123,21 @@ struct leat_stmt {
         int32_t watermark_column; /* -1: none */
         int64_t watermark_delay_us;
         struct leat_span watermark_at;
-        uint8_t alter;              /* enum leat_alter */
-        const char *column;         /* ALTER … DROP, RENAME: the column */
-        const char *new_name;       /* RENAME */
+        uint8_t alter;        /* enum leat_alter */
+        const char *column;   /* ALTER … DROP, RENAME: the column */
+        const char *new_name; /* RENAME */
         struct leat_span column_at;
         const struct leat_dashboard_def *dashboard;
         const struct leat_panel_at *panel_at; /* one a panel */
         const struct leat_span *variable_at;  /* one a variable: its SQL */
-        const char *value;          /* SET: text; NULL = DEFAULT */
-        bool local;                 /* SET LOCAL */
-        bool read_only;             /* BEGIN READ ONLY */
-        uint8_t copy_format;        /* enum leat_copy_format */
+        const char *value;                    /* SET: text; NULL = DEFAULT */
+        bool local;                           /* SET LOCAL */
+        bool read_only;                       /* BEGIN READ ONLY */
+        uint8_t copy_format;                  /* enum leat_copy_format */
         bool copy_header;
-        char copy_delimiter;        /* tab or comma unless given */
-        const char *copy_null;      /* NULL: the format's own */
-        uint32_t argument_count;    /* EXECUTE: expressions as text */
+        char copy_delimiter;     /* tab or comma unless given */
+        const char *copy_null;   /* NULL: the format's own */
+        uint32_t argument_count; /* EXECUTE: expressions as text */
         const struct leat_span *arguments;
         const struct leat_stmt *inner;
 };
@@ -173,8 +180,8 @@ void leat_sql_env_close(struct leat_sql_env *env);
 struct leat_sql_catalog {
         const struct leat_snapshot *snapshot;
 };
-int leat_sql_env_catalog(struct leat_sql_env *env, struct leat_sql_catalog **ret_catalog, struct leat_error *err)
-        LEAT_NODISCARD;
+int leat_sql_env_catalog(struct leat_sql_env *env, struct leat_sql_catalog **ret_catalog,
+                         struct leat_error *err) LEAT_NODISCARD;
 struct leat_sql_catalog *leat_sql_catalog_ref(struct leat_sql_catalog *catalog);
 void leat_sql_catalog_unref(struct leat_sql_catalog *catalog);
 
@@ -195,7 +202,7 @@ enum leat_pseudo {
 #define X(id, name, type) LEAT_PSEUDO_##id,
         LEAT_PSEUDO_COLUMNS(X)
 #undef X
-        LEAT_PSEUDO_COUNT
+                LEAT_PSEUDO_COUNT
 };
 
 enum leat_scan_kind {
@@ -208,16 +215,16 @@ enum leat_scan_kind {
 enum leat_scan_op { LEAT_SCAN_EQ = 1, LEAT_SCAN_LT, LEAT_SCAN_LE, LEAT_SCAN_GT, LEAT_SCAN_GE };
 /* A condition that the scan may use to read less; the query still checks it. */
 struct leat_scan_condition {
-        uint32_t column; /* index into the scan's columns (leat_sql_scan_columns) */
-        uint8_t op;      /* enum leat_scan_op */
-        uint32_t param;  /* 1-based: the value is parameter $n; 0: `value` */
+        uint32_t column;   /* index into the scan's columns (leat_sql_scan_columns) */
+        uint8_t op;        /* enum leat_scan_op */
+        uint32_t param;    /* 1-based: the value is parameter $n; 0: `value` */
         const char *value; /* as text, e.g. 3, 2026-11-24 10:00:00, SEA1 */
 };
 struct leat_scan_key {
         enum leat_scan_kind kind;
-        uint64_t object_id; /* TOPIC, VIEW; QUARANTINE: the topic's, 0 when undeclared */
-        const char *name;   /* topic, view or "pg_catalog.pg_class"; QUARANTINE: the topic's name */
-        uint32_t pseudo;    /* bit set of enum leat_pseudo: those that the query names */
+        uint64_t object_id;       /* TOPIC, VIEW; QUARANTINE: the topic's, 0 when undeclared */
+        const char *name;         /* topic, view or "pg_catalog.pg_class"; QUARANTINE: the topic's name */
+        uint32_t pseudo;          /* bit set of enum leat_pseudo: those that the query names */
         uint32_t condition_count; /* all hold together */
         const struct leat_scan_condition *conditions;
         bool by_key; /* conditions give one value for each key column: read by key */
@@ -250,9 +257,9 @@ struct leat_sql_query {
         uint32_t column_count;
         const char *const *column_names;
         const struct leat_type *column_types;
-        uint32_t param_count; /* $1 … $n */
+        uint32_t param_count;                /* $1 … $n */
         const struct leat_type *param_types; /* id LEAT_T_INVALID: unknown, treat as VARCHAR */
-        uint32_t used_count; /* relations, views' own included */
+        uint32_t used_count;                 /* relations, views' own included */
         const struct leat_sql_used *used;
         const struct leat_sql_map *map;
         struct leat_sql_catalog *catalog; /* the version it was checked against; lives as long as the arena */
@@ -267,13 +274,12 @@ int leat_sql_select(struct leat_sql_env *env, struct leat_arena *arena, struct l
  * named; *ret_topic and *ret_columns (indexes into the topic's columns, one for each result column). */
 int leat_sql_insert(struct leat_sql_env *env, struct leat_arena *arena, const struct leat_stmt *stmt,
                     const struct leat_type *param_types, uint32_t param_count, struct leat_sql_query *ret_query,
-                    const struct leat_object **ret_topic, const uint32_t **ret_columns, struct leat_error *err)
-        LEAT_NODISCARD;
+                    const struct leat_object **ret_topic, const uint32_t **ret_columns,
+                    struct leat_error *err) LEAT_NODISCARD;
 /* Dashboard panels: @names are the variables; $name becomes the parameter with its place in @names. All of them can be
  * bound, as VARCHAR, whether the panel uses them or not. */
-int leat_sql_panel(struct leat_sql_env *env, struct leat_arena *arena, struct leat_view sql,
-                   const char *const *names, uint32_t name_count, struct leat_sql_query *ret_query,
-                   struct leat_error *err) LEAT_NODISCARD;
+int leat_sql_panel(struct leat_sql_env *env, struct leat_arena *arena, struct leat_view sql, const char *const *names,
+                   uint32_t name_count, struct leat_sql_query *ret_query, struct leat_error *err) LEAT_NODISCARD;
 /* Byte @offset of the rewritten text → 1-based character of the user's text; 0 when it has no place there. */
 int leat_sql_map_position(const struct leat_sql_map *map, int64_t offset);
 /* Moves err->position (1-based character of query->sql, as the engine gives it) to the user's text. */
@@ -281,14 +287,14 @@ void leat_sql_map_error(const struct leat_sql_map *map, struct leat_error *err);
 
 /* ---- streaming bind ------------------------------------------------------------------- */
 struct leat_sql_bound {
-        const char *plan_json; /* what json_serialize_plan gave: {"error":false,"plans":[…]} */
+        const char *plan_json;        /* what json_serialize_plan gave: {"error":false,"plans":[…]} */
         const struct leat_json *plan; /* plans[0] of it, parsed */
         const char *bound_sql;        /* the text that was bound; query_location counts in it */
         uint32_t column_count;
         const struct leat_column_def *columns; /* output names and types */
         uint32_t used_count; /* LOGICAL_GET: function_data.table is "leat_<object id>" ("leat_q<id>" for quarantine) */
         const struct leat_sql_used *used;
-        uint8_t emit; /* enum leat_emit */
+        uint8_t emit;  /* enum leat_emit */
         bool uses_now; /* parameter "leat_now" stands for the tick's time */
         const struct leat_sql_map *map;
         struct leat_sql_catalog *catalog;
@@ -321,7 +327,7 @@ struct leat_sql_ddl_context {
         struct leat_sql_env *env;
         leat_sql_compile_fn *compile;
         void *compile_arg;
-        int64_t timeout_us; /* for the roles to apply the change; 0 = 10 s */
+        int64_t timeout_us;                          /* for the roles to apply the change; 0 = 10 s */
         void (*notice)(void *arg, const char *text); /* may be NULL */
         void *notice_arg;
 };
@@ -330,8 +336,8 @@ bool leat_sql_is_ddl(const struct leat_stmt *stmt);
 /* Runs CREATE, ALTER, DROP; returns when the roles concerned have applied it. */
 int leat_sql_ddl(struct leat_sql_ddl_context *ctx, const struct leat_stmt *stmt, struct leat_error *err) LEAT_NODISCARD;
 /* The same checks, nothing done (VALIDATE). */
-int leat_sql_ddl_check(struct leat_sql_ddl_context *ctx, const struct leat_stmt *stmt, struct leat_error *err)
-        LEAT_NODISCARD;
+int leat_sql_ddl_check(struct leat_sql_ddl_context *ctx, const struct leat_stmt *stmt,
+                       struct leat_error *err) LEAT_NODISCARD;
 /* Completes or undoes statements that a crash cut off. Call when `query` starts, once the broker answers. */
 int leat_sql_ddl_recover(struct leat_sql_ddl_context *ctx, struct leat_error *err) LEAT_NODISCARD;
 /* SHOW CREATE: the normalized statement. */
