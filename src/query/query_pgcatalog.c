@@ -114,8 +114,8 @@ static void fill_attribute(struct pg_fill *f)
                         const struct leat_type *type = &columns[c].type;
                         int typmod = type->id == LEAT_T_DECIMAL ? ((type->width << 16) | type->scale) + 4 : -1;
                         bool not_null = columns[c].not_null || (o->kind == LEAT_OBJECT_TOPIC && in_key(o, c));
-                        row(f, "itiiiiiiibttbbbttbbii---", object_oid(o), columns[c].name, (int)leat_pg_type_oid(type), -1,
-                            (int)leat_pg_type_len(type), (int)c + 1, 0, -1, typmod, false, "i", "x", not_null, false, false, "",
+                        row(f, "itiiiiiiibtttbbbttbbii---", object_oid(o), columns[c].name, (int)leat_pg_type_oid(type), -1,
+                            (int)leat_pg_type_len(type), (int)c + 1, 0, -1, typmod, false, "i", "x", "", not_null, false, false, "",
                             "", false, true, 0, type->id == LEAT_T_VARCHAR ? 100 : 0);
                 }
         }
@@ -306,7 +306,7 @@ static const struct pg_table tables[] = {
          fill_class},
         {"pg_catalog.pg_attribute",
          "attrelid:o attname:t atttypid:o attstattarget:i attlen:s attnum:s attndims:i attcacheoff:i atttypmod:i attbyval:b "
-         "attalign:t attstorage:t attnotnull:b atthasdef:b atthasmissing:b attidentity:t attgenerated:t attisdropped:b "
+         "attalign:t attstorage:t attcompression:t attnotnull:b atthasdef:b atthasmissing:b attidentity:t attgenerated:t attisdropped:b "
          "attislocal:b attinhcount:i attcollation:o attacl:T attoptions:T attfdwoptions:T",
          fill_attribute},
         {"pg_catalog.pg_type",
@@ -412,6 +412,13 @@ static enum leat_type_id letter_type(char letter)
         }
 }
 
+/* Lists are of texts, but for the roles of a policy, which psql compares with oids. */
+static const struct leat_type *list_child(const char *name)
+{
+        static const struct leat_type text = {.id = LEAT_T_VARCHAR}, oid = {.id = LEAT_T_INTEGER};
+        return strcmp(name, "polroles") == 0 ? &oid : &text;
+}
+
 /* Reads "name:type …"; returns how many columns. */
 static uint32_t table_columns(const struct pg_table *table, struct leat_arena *arena, struct query_column *columns)
 {
@@ -430,7 +437,6 @@ static uint32_t table_columns(const struct pg_table *table, struct leat_arena *a
 static int describe(void *arg, const char *key, struct leat_arena *arena, uint32_t *ret_count, const char ***ret_names,
                     struct leat_type **ret_types, struct leat_error *err)
 {
-        static const struct leat_type text = {.id = LEAT_T_VARCHAR};
         const struct pg_table *table = find_table(key);
         struct query_column columns[PG_COLUMNS_MAX];
         (void)arg;
@@ -444,7 +450,7 @@ static int describe(void *arg, const char *key, struct leat_arena *arena, uint32
                 types[i] = leat_type_of(columns[i].type);
                 if (columns[i].type == LEAT_T_LIST) {
                         types[i].child_count = 1;
-                        types[i].children = &text;
+                        types[i].children = list_child(names[i]);
                 }
         }
         *ret_count = count;
@@ -469,7 +475,6 @@ static void close_scan(void *scan)
 static int open_scan(void *arg, const char *key, const uint32_t *wanted, uint32_t count, void **ret_scan,
                      struct leat_error *err)
 {
-        static const struct leat_type text = {.id = LEAT_T_VARCHAR};
         const struct pg_table *table = find_table(key);
         struct query_column columns[PG_COLUMNS_MAX];
         struct leat_sql_catalog *catalog;
@@ -494,9 +499,9 @@ static int open_scan(void *arg, const char *key, const uint32_t *wanted, uint32_
                 if (columns[wanted[i]].type != LEAT_T_LIST)
                         continue;
                 s->out.columns[i].type.child_count = 1;
-                s->out.columns[i].type.children = &text;
+                s->out.columns[i].type.children = list_child(columns[wanted[i]].name);
                 s->out.columns[i].children = leat_arena_zalloc(s->arena, sizeof *s->out.columns[i].children);
-                s->out.columns[i].children->type = text;
+                s->out.columns[i].children->type = *list_child(columns[wanted[i]].name);
         }
         *ret_scan = s;
         return 0;

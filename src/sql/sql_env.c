@@ -289,33 +289,6 @@ bool leat_sql_env_system(struct leat_sql_env *env, const char *key)
 }
 
 /* ---- DuckDB's tree ------------------------------------------------------------------------ */
-/* "Table with name leat_12 …" and the like would only confuse. */
-static void clean_message(const struct leat_sql_catalog *catalog, char *text, size_t bytes)
-{
-        char out[sizeof((struct leat_error *)0)->message];
-        size_t len = 0;
-        for (const char *c = text; *c != 0 && len + 1 < sizeof out;) {
-                char *end;
-                bool word = c == text || (!isalnum((uint8_t)c[-1]) && c[-1] != '_');
-                if (word && strncmp(c, "leat_", 5) == 0) {
-                        const char *digits = c + 5 + (c[5] == 'q');
-                        unsigned long long id = strtoull(digits, &end, 10);
-                        const struct leat_object *object =
-                                end != digits ? leat_snapshot_get(catalog->snapshot, id) : NULL;
-                        if (object != NULL) {
-                                len += (size_t)snprintf(out + len, sizeof out - len, "%s%s", object->name,
-                                                        c[5] == 'q' ? "$quarantine" : "");
-                                len = LEAT_MIN(len, sizeof out - 1);
-                                c = end;
-                                continue;
-                        }
-                }
-                out[len++] = *c++;
-        }
-        out[len] = 0;
-        snprintf(text, bytes, "%s", out);
-}
-
 int leat_sql_env_tree(struct leat_sql_env *env, struct leat_arena *arena, const struct leat_sql_map *map,
                       const struct leat_json **ret_node, struct leat_error *err)
 {
@@ -368,8 +341,7 @@ int leat_sql_env_plan(struct leat_sql_env *env, const struct leat_sql_catalog *c
         if (rc == 0)
                 return 0;
         leat_sql_map_error(map, &local);
-        clean_message(catalog, local.message, sizeof local.message);
-        clean_message(catalog, local.hint, sizeof local.hint);
+        leat_sql_message_clean(catalog, &local);
         if (local.fatal) {
                 /* DuckDB gave up on the instance: begin anew with the next statement. */
                 leat_conn_close(env->conn);

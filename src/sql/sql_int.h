@@ -134,6 +134,9 @@ int leat_sql_env_plan(struct leat_sql_env *env, const struct leat_sql_catalog *c
 /* What PostgreSQL would call a column without AS: "count" for count(*); DuckDB's name for the rest. */
 const char *leat_sql_output_name(struct leat_arena *arena, const char *name);
 
+/* DuckDB's error in words that say what to do, internal names taken out (sql_message.c). */
+void leat_sql_message_clean(const struct leat_sql_catalog *catalog, struct leat_error *err);
+
 /* ---- functions (sql_functions.c) ----------------------------------------------------- */
 enum sql_function_class { SQL_FUNCTION_OK, SQL_FUNCTION_DENIED, SQL_FUNCTION_VOLATILE, SQL_FUNCTION_NOW };
 enum sql_function_class leat_sql_function_class(struct leat_sql_env *env, const char *name);

@@ -30,7 +30,7 @@ const char *leat_sql_output_name(struct leat_arena *arena, const char *name)
         size_t len = strspn(start, "abcdefghijklmnopqrstuvwxyz_0123456789");
         const char *after = start + len + (start != name && start[len] == '"');
         if (len == 0 || *after != '(')
-                return leat_arena_strdup(arena, name);
+                return leat_arena_strdup(arena, strstr(name, "leat_") != NULL ? "?column?" : name);
         return len == 10 && memcmp(start, "count_star", 10) == 0 ? "count" : leat_arena_strndup(arena, start, len);
 }
 

@@ -295,6 +295,7 @@ LEAT_TEST(postgres_forms)
                 "count max (count_star() + 1) lower");
         columns(fx, "SELECT ARRAY(SELECT relname FROM pg_catalog.pg_class) AS a, 1 = ANY(ARRAY[1, 2]) AS b", "a b");
         columns(fx, "SELECT pg_class.relname FROM pg_catalog.pg_class", "relname");
+        columns(fx, "SELECT s, s + 1 AS t FROM generate_series(1, 3) AS s, unnest([1]) u(x), range(2)", "s t");
         columns(fx, "SELECT public.scans.site FROM public.scans", "site");
         refuse(fx, LEAT_ENORELATION, "SELECT 1 FROM ^pg_catalog.pg_nothing", "pg_nothing");
         sql_fixture_free(fx);

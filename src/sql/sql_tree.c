@@ -467,6 +467,18 @@ static int walk_window(struct walk *w, const struct leat_json *ref, const struct
         return 0;
 }
 
+/* In PostgreSQL the column of generate_series(…) s is called s; psql's \d counts on it. */
+static void name_column(struct walk *w, uint32_t token, const char *alias)
+{
+        struct arguments args;
+        if (token >= w->token_count || !token_op(w, token + 1, '(') || !read_arguments(w, token + 1, &args))
+                return;
+        uint32_t name = args.close + 1 + token_is(w, args.close + 1, "AS");
+        if (token_name(w, name) && strcmp(token_text(w, name), alias) == 0 && !token_op(w, name + 1, '('))
+                leat_sql_edit_replace(&w->edits, token_end(w, name), token_end(w, name),
+                                      leat_arena_printf(w->rw->arena, "(%s)", quoted(w, alias)));
+}
+
 /* ---- FROM --------------------------------------------------------------------------------------- */
 static int walk_table_function(struct walk *w, const struct leat_json *ref, const struct scope *scope)
 {
@@ -486,6 +498,8 @@ static int walk_table_function(struct walk *w, const struct leat_json *ref, cons
         if (!leat_sql_table_function_allowed(name))
                 return fail(w, at, LEAT_EDENIED, "SQL reads topics and views only.",
                             "function %s is not allowed in FROM", name);
+        if (leat_json_str(ref, "alias")[0] != 0)
+                name_column(w, token, leat_json_str(ref, "alias"));
         return walk_value(w, leat_json_get(function, "children"), scope);
 }
 
@@ -541,6 +555,26 @@ static int walk_from(struct walk *w, const struct leat_json *ref, const struct s
 }
 
 /* ---- expressions ----------------------------------------------------------------------------------- */
+/* pg_get_viewdef(oid): a macro cannot hold leat_scan(), since it is bound when it is made. */
+static void view_definition(struct walk *w, uint32_t token)
+{
+        struct arguments args;
+        uint32_t at = w->tokens[token].start;
+        if (!leat_sql_env_system(w->rw->env, "pg_catalog.pg_views") || !token_op(w, token + 1, '(') ||
+            !read_arguments(w, token + 1, &args) || args.count == 0)
+                return;
+        struct sql_edit *edit = leat_sql_edit_new(&w->edits, at, token_end(w, args.close));
+        leat_sql_edit_literal(
+                edit,
+                "(SELECT leat_v.definition FROM (SELECT viewname, definition FROM "
+                "leat_scan('pg_catalog.pg_views') UNION ALL SELECT matviewname, definition FROM "
+                "leat_scan('pg_catalog.pg_matviews')) leat_v JOIN leat_scan('pg_catalog.pg_class') leat_c ON "
+                "leat_c.relname = leat_v.viewname WHERE leat_c.oid = (",
+                at);
+        piece(w, edit, &args, 0);
+        leat_sql_edit_literal(edit, "))", at);
+}
+
 static int walk_function(struct walk *w, const struct leat_json *expr)
 {
         const char *name = leat_json_str(expr, "function_name"), *schema = leat_json_str(expr, "schema");
@@ -551,6 +585,8 @@ static int walk_function(struct walk *w, const struct leat_json *expr)
                 return fail(w, at, LEAT_EDENIED, "Write the function's name without a schema.",
                             "function %s.%s is not allowed", schema, name);
         const struct leat_json *children = leat_json_get(expr, "children");
+        if (strcasecmp(name, "pg_get_viewdef") == 0 && w->rw->mode == SQL_MODE_BATCH && token < w->token_count)
+                view_definition(w, token);
         switch (leat_sql_function_class(w->rw->env, name)) {
         case SQL_FUNCTION_DENIED:
                 return fail(w, at, LEAT_EDENIED, NULL, "function %s is not allowed", name);
