@@ -37,8 +37,9 @@ function roles(panel) {
 function level(definition, value) {
   const { warn, alarm } = definition;
   if (value === null || value === undefined || Number.isNaN(value)) return '';
-  const down = alarm !== undefined && warn !== undefined && alarm < warn;
-  const over = (limit) => limit !== undefined && (down ? value <= limit : value >= limit);
+  const given = (limit) => limit !== undefined && limit !== null;
+  const down = given(alarm) && given(warn) && alarm < warn;
+  const over = (limit) => given(limit) && (down ? value <= limit : value >= limit);
   return over(alarm) ? 'alarm' : over(warn) ? 'warn' : '';
 }
 

@@ -301,8 +301,11 @@ int leat_feed_poll(struct leat_feed_reader *reader, int64_t timeout_us, size_t m
                         rc = send_fetch(reader, max_bytes, err);
                 if (rc == 0)
                         rc = feed_conn_receive(reader->feed, &reader->conn, end_us, &frame, err);
-                if (rc == LEAT_ETIMEOUT)
+                if (rc == LEAT_ETIMEOUT) {
+                        if (err != NULL)
+                                memset(err, 0, sizeof *err); /* nothing came: no error */
                         return 0;
+                }
                 if (rc == LEAT_ECLOSED)
                         continue;
                 if (rc != 0)
