@@ -248,6 +248,7 @@ static int work(struct leat_feed_writer *w, uint32_t left, int64_t end_us, struc
                 if (rc == 0)
                         rc = take_answer(w, frame, err);
                 if (rc == LEAT_ECLOSED) {
+                        forget_flight(w); /* no answers will come: all of it goes out again */
                         w->backoff_until_us = leat_os_monotonic_us() + FEED_RETRY_US;
                         continue;
                 }
