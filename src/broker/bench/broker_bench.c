@@ -291,9 +291,18 @@ static void produce_figure(int fd, pid_t broker, int32_t partitions, size_t batc
         free((void *)(uintptr_t)batch.data);
 }
 
-int main(void)
+/* bench_broker [name=value]...: parameters of the broker. */
+int main(int argc, char **argv)
 {
         struct leat_error err;
+        for (int i = 1; i < argc; i++) {
+                char *value = strchr(argv[i], '=');
+                if (value == NULL)
+                        fail(argv[i], NULL);
+                *value++ = '\0';
+                if (leat_param_set(argv[i], value, &err) != 0)
+                        fail(argv[i], &err);
+        }
         const char *base = getenv("LEAT_BENCH_DATA");
         char *dir = leat_asprintf("%s/broker-bench-%d", base != NULL ? base : "/tmp", (int)getpid());
         struct leat_addr addr = {.host = "127.0.0.1"};
