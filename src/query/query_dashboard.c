@@ -56,7 +56,7 @@ static void panel_json(const struct leat_panel_def *panel, struct leat_buf *out)
         leat_buf_printf(out, ",\"at\":[%d,%d,%d,%d]}", panel->at[0], panel->at[1], panel->at[2], panel->at[3]);
 }
 
-void query_dashboard_json(const struct leat_dashboard_def *def, struct leat_buf *out)
+void leat_query_dashboard_json(const struct leat_dashboard_def *def, struct leat_buf *out)
 {
         leat_buf_add_str(out, "{\"title\":");
         leat_buf_json_str(out, leat_view_str(def->title != NULL ? def->title : ""));

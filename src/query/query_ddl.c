@@ -7,7 +7,8 @@
 #include "query_int.h"
 
 /* ---- what stream must know ------------------------------------------------------------ */
-static void describe_topic(struct leat_arena *arena, const struct leat_topic_def *topic, struct leat_stream_relation *rel)
+static void describe_topic(struct leat_arena *arena, const struct leat_topic_def *topic,
+                           struct leat_stream_relation *rel)
 {
         uint32_t room = topic->column_count + LEAT_PSEUDO_COUNT;
         const char **names = leat_arena_alloc(arena, room * sizeof *names);
@@ -36,7 +37,7 @@ static int describe_view(struct leat_arena *arena, const struct leat_object *vie
                          struct leat_error *err)
 {
         struct leat_stream_graph *graph;
-        LEAT_TRY(query_graph(view, arena, &graph, err));
+        LEAT_TRY(leat_query_graph(view, arena, &graph, err));
         const struct leat_stream_output *output = leat_stream_output(graph);
         rel->kind = LEAT_STREAM_VIEW;
         rel->column_count = output->column_count;
@@ -73,8 +74,8 @@ static int describe_used(struct leat_arena *arena, const struct leat_sql_bound *
         return describe_view(arena, o, rel, err);
 }
 
-int query_compile(void *arg, struct leat_arena *arena, const struct leat_sql_bound *bound,
-                  const struct leat_view_def *def, struct leat_sql_compiled *ret_compiled, struct leat_error *err)
+int leat_query_compile(void *arg, struct leat_arena *arena, const struct leat_sql_bound *bound,
+                       const struct leat_view_def *def, struct leat_sql_compiled *ret_compiled, struct leat_error *err)
 {
         struct leat_query *q = arg;
         struct leat_stream_graph *graph;
@@ -96,8 +97,11 @@ int query_compile(void *arg, struct leat_arena *arena, const struct leat_sql_bou
         const char **names = leat_arena_alloc(arena, (bound->column_count + 1) * sizeof *names);
         for (uint32_t i = 0; i < bound->column_count; i++)
                 names[i] = bound->columns[i].name;
-        struct leat_stream_options options = {.emit = def->emit, .late = def->late, .grace_us = def->grace_us,
-                                              .retention_us = def->retention_us, .column_count = bound->column_count,
+        struct leat_stream_options options = {.emit = def->emit,
+                                              .late = def->late,
+                                              .grace_us = def->grace_us,
+                                              .retention_us = def->retention_us,
+                                              .column_count = bound->column_count,
                                               .names = names};
         int rc = leat_stream_compile(arena, leat_view_str(bound->plan_json), rels, rel_count, &options, &graph, err);
         if (rc != 0) {
@@ -131,15 +135,19 @@ static void ddl_notice(void *arg, const char *text)
         s->info.notice(s->info.door, "NOTICE", text, NULL);
 }
 
-int query_ddl_open(struct query_cursor *cur, bool check_only, struct leat_error *err)
+int leat_query_ddl_open(struct query_cursor *cur, bool check_only, struct leat_error *err)
 {
         struct query_stmt *st = cur->stmt;
         struct query_session *s = st->session;
         struct leat_query *q = s->query;
         const struct leat_stmt *stmt = check_only ? st->stmt.inner : &st->stmt;
-        struct leat_sql_ddl_context ctx = {.catalog = q->catalog, .feed = q->feed, .env = q->env,
-                                           .compile = query_compile, .compile_arg = check_only ? NULL : q,
-                                           .notice = ddl_notice, .notice_arg = s};
+        struct leat_sql_ddl_context ctx = {.catalog = q->catalog,
+                                           .feed = q->feed,
+                                           .env = q->env,
+                                           .compile = leat_query_compile,
+                                           .compile_arg = check_only ? NULL : q,
+                                           .notice = ddl_notice,
+                                           .notice_arg = s};
         if (check_only && !leat_sql_is_ddl(stmt)) {
                 struct leat_sql_query query;
                 return leat_sql_select(q->env, cur->arena, leat_view_str(st->text), stmt->body, NULL, 0, &query, err);

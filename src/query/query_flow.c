@@ -10,12 +10,12 @@
 
 #include "query_int.h"
 
-const struct query_column query_flow_columns[] = {
-        {"kind", LEAT_T_VARCHAR},       {"name", LEAT_T_VARCHAR},        {"inputs", LEAT_T_VARCHAR},
-        {"rows_total", LEAT_T_BIGINT},  {"rows_per_s", LEAT_T_DOUBLE},   {"lag", LEAT_T_BIGINT},
-        {"data_age_ms", LEAT_T_BIGINT}, {"state", LEAT_T_VARCHAR},       {"detail", LEAT_T_VARCHAR},
+const struct query_column leat_query_flow_columns[] = {
+        {"kind", LEAT_T_VARCHAR},       {"name", LEAT_T_VARCHAR},      {"inputs", LEAT_T_VARCHAR},
+        {"rows_total", LEAT_T_BIGINT},  {"rows_per_s", LEAT_T_DOUBLE}, {"lag", LEAT_T_BIGINT},
+        {"data_age_ms", LEAT_T_BIGINT}, {"state", LEAT_T_VARCHAR},     {"detail", LEAT_T_VARCHAR},
 };
-const uint32_t query_flow_column_count = LEAT_ARRAY_LEN(query_flow_columns);
+const uint32_t leat_query_flow_column_count = LEAT_ARRAY_LEN(leat_query_flow_columns);
 
 enum { FLOW_SAMPLES_MAX = 4096 };
 #define FLOW_SAMPLE_US (900LL * 1000)
@@ -34,14 +34,14 @@ struct query_flow {
         struct flow_sample samples[FLOW_SAMPLES_MAX];
 };
 
-struct query_flow *query_flow_new(void)
+struct query_flow *leat_query_flow_new(void)
 {
         struct query_flow *flow = leat_calloc(1, sizeof *flow);
         pthread_mutex_init(&flow->mutex, NULL);
         return flow;
 }
 
-void query_flow_free(struct query_flow *flow)
+void leat_query_flow_free(struct query_flow *flow)
 {
         if (flow == NULL)
                 return;
@@ -154,19 +154,20 @@ static void take_sample(struct query_flow *flow, const struct flow_counts *count
 /* ---- rows ------------------------------------------------------------------------------------- */
 static void add_row(struct query_rows *rows, const char *kind, const char *name, const char *inputs)
 {
-        query_rows_add(rows);
-        query_rows_text(rows, 0, kind);
-        query_rows_text(rows, 1, name);
-        query_rows_text(rows, 2, inputs);
+        leat_query_rows_add(rows);
+        leat_query_rows_text(rows, 0, kind);
+        leat_query_rows_text(rows, 1, name);
+        leat_query_rows_text(rows, 2, inputs);
 }
 
-static void add_counts(struct query_flow *flow, const struct flow_counts *counts, const char *name, struct query_rows *rows)
+static void add_counts(struct query_flow *flow, const struct flow_counts *counts, const char *name,
+                       struct query_rows *rows)
 {
         for (uint32_t i = 0; i < counts->count; i++)
                 if (strcmp(counts->list[i].name, name) == 0)
-                        query_rows_int(rows, 3, (int64_t)counts->list[i].total);
+                        leat_query_rows_int(rows, 3, (int64_t)counts->list[i].total);
         const struct flow_sample *s = find_sample(flow, name);
-        query_rows_double(rows, 4, s == NULL ? 0 : s->rate);
+        leat_query_rows_double(rows, 4, s == NULL ? 0 : s->rate);
 }
 
 static const char *input_names(struct leat_arena *arena, const struct leat_snapshot *cat, const struct leat_object *o)
@@ -192,9 +193,10 @@ static void topic_rows(struct leat_query *q, const struct flow_counts *counts, s
                         continue;
                 add_row(rows, "topic", topics[i].name, NULL);
                 add_counts(q->flow, counts, topics[i].name, rows);
-                query_rows_text(rows, 7, "ready");
-                query_rows_text(rows, 8, leat_arena_printf(rows->arena, "%d partition%s", topics[i].partitions,
-                                                           topics[i].partitions == 1 ? "" : "s"));
+                leat_query_rows_text(rows, 7, "ready");
+                leat_query_rows_text(rows, 8,
+                                     leat_arena_printf(rows->arena, "%d partition%s", topics[i].partitions,
+                                                       topics[i].partitions == 1 ? "" : "s"));
         }
 }
 
@@ -204,8 +206,8 @@ static void view_row(struct leat_query *q, const struct leat_snapshot *cat, cons
         struct leat_picture *pic;
         add_row(rows, "view", view->name, input_names(rows->arena, cat, view));
         add_counts(q->flow, counts, view->name, rows);
-        query_rows_text(rows, 7, job == NULL ? "starting" : leat_job_state_name(job->state));
-        query_rows_text(rows, 8, job == NULL ? NULL : job->reason[0] != '\0' ? job->reason : job->progress);
+        leat_query_rows_text(rows, 7, job == NULL ? "starting" : leat_job_state_name(job->state));
+        leat_query_rows_text(rows, 8, job == NULL ? NULL : job->reason[0] != '\0' ? job->reason : job->progress);
         if (leat_picture_get(q->views, view->view->pipeline, 0, &pic, NULL) != 0)
                 return;
         const struct leat_tick *tick = leat_picture_tick(pic);
@@ -213,8 +215,8 @@ static void view_row(struct leat_query *q, const struct leat_snapshot *cat, cons
         for (uint32_t i = 0; i < tick->input_count; i++)
                 for (uint32_t r = 0; r < view->read_count; r++)
                         lag += tick->inputs[i].object_id == view->reads[r] ? tick->inputs[i].lag_records : 0;
-        query_rows_int(rows, 5, lag);
-        query_rows_int(rows, 6, leat_picture_age_us(q->views, pic, view->id) / 1000);
+        leat_query_rows_int(rows, 5, lag);
+        leat_query_rows_int(rows, 6, leat_picture_age_us(q->views, pic, view->id) / 1000);
         leat_picture_unref(pic);
 }
 
@@ -235,13 +237,13 @@ static void object_rows(struct leat_query *q, const struct leat_snapshot *cat, c
                         view_row(q, cat, o, job, counts, rows);
                 } else if (o->kind == LEAT_OBJECT_DASHBOARD) {
                         add_row(rows, "dashboard", o->name, input_names(rows->arena, cat, o));
-                        query_rows_text(rows, 7, "ready");
-                        query_rows_text(rows, 8, o->dashboard->title);
+                        leat_query_rows_text(rows, 7, "ready");
+                        leat_query_rows_text(rows, 8, o->dashboard->title);
                 }
         }
 }
 
-void query_flow_rows(struct leat_query *q, const struct leat_snapshot *cat, struct query_rows *rows)
+void leat_query_flow_rows(struct leat_query *q, const struct leat_snapshot *cat, struct query_rows *rows)
 {
         struct flow_counts counts = {0};
         count_all(q, &counts);

@@ -14,11 +14,11 @@ enum { INSERT_PIECE_BYTES = 256 * 1024 };
 
 /* Records for one partition that are not sent yet. */
 struct insert_part {
-        struct leat_buf bytes;      /* keys and values behind each other */
+        struct leat_buf bytes;       /* keys and values behind each other */
         struct leat_record *records; /* data = offset into bytes until sent */
         uint32_t count, cap;
-        int64_t first, last;        /* offsets written; -1: none */
-        uint32_t sending;           /* records of the batch under way */
+        int64_t first, last; /* offsets written; -1: none */
+        uint32_t sending;    /* records of the batch under way */
 };
 
 struct insert {
@@ -31,7 +31,8 @@ struct insert {
         struct leat_error error;
 };
 
-int query_insert_prepare(struct query_stmt *st, const struct leat_type *hints, uint32_t count, struct leat_error *err)
+int leat_query_insert_prepare(struct query_stmt *st, const struct leat_type *hints, uint32_t count,
+                              struct leat_error *err)
 {
         LEAT_TRY(leat_sql_insert(st->session->query->env, st->arena, &st->stmt, hints, count, &st->sql, &st->topic,
                                  &st->topic_columns, err));
@@ -75,7 +76,8 @@ static int send_part(struct insert *in, int32_t partition, struct leat_error *er
         d->insert = in;
         d->part = part;
         d->count = part->count;
-        int rc = leat_feed_send(in->session->writer, in->topic.name, partition, part->records, part->count, 0, on_done, d, err);
+        int rc = leat_feed_send(in->session->writer, in->topic.name, partition, part->records, part->count, 0, on_done,
+                                d, err);
         part->count = 0;
         leat_buf_clear(&part->bytes);
         if (rc != 0)
@@ -89,7 +91,8 @@ static int add_row(struct insert *in, const struct leat_batch *row_batch, uint32
         bool has_key = leat_format_encode_key(in->def, row_batch, row, &key);
         bool has_value = leat_format_encode_value(in->def, row_batch, row, &value);
         uint32_t n = (uint32_t)in->topic.partitions;
-        int32_t p = (int32_t)(has_key ? (leat_murmur2(key.data, key.len) & 0x7fffffff) % n : in->session->next_partition % n);
+        int32_t p = (int32_t)(has_key ? (leat_murmur2(key.data, key.len) & 0x7fffffff) % n
+                                      : in->session->next_partition % n);
         struct insert_part *part = &in->parts[p];
         if (part->count == part->cap) {
                 part->cap = part->cap == 0 ? 64 : part->cap * 2;
@@ -116,7 +119,8 @@ static int add_row(struct insert *in, const struct leat_batch *row_batch, uint32
 }
 
 /* The columns of the topic in their order; those that the statement does not name are NULL. */
-static struct leat_batch *topic_batch(struct leat_arena *arena, const struct query_stmt *st, const struct leat_batch *rows)
+static struct leat_batch *topic_batch(struct leat_arena *arena, const struct query_stmt *st,
+                                      const struct leat_batch *rows)
 {
         const struct leat_topic_def *def = st->topic->topic;
         struct leat_batch *out = leat_arena_zalloc(arena, sizeof *out);
@@ -184,9 +188,9 @@ static void tell_positions(struct insert *in)
                 if (part->first < 0)
                         continue;
                 struct leat_tick_position position = {.topic = in->topic.id, .partition = p, .offset = part->last + 1};
-                query_session_wrote(in->session, &position);
-                leat_buf_printf(&text, "%s%s partition %d offset %lld", text.len == 0 ? "written: " : ", ", in->topic.name,
-                                p, (long long)part->first);
+                leat_query_session_wrote(in->session, &position);
+                leat_buf_printf(&text, "%s%s partition %d offset %lld", text.len == 0 ? "written: " : ", ",
+                                in->topic.name, p, (long long)part->first);
                 if (part->last != part->first)
                         leat_buf_printf(&text, " to %lld", (long long)part->last);
         }
@@ -195,15 +199,15 @@ static void tell_positions(struct insert *in)
         leat_buf_done(&text);
 }
 
-int query_insert_open(struct query_cursor *cur, const struct leat_batch *params, struct leat_error *err)
+int leat_query_insert_open(struct query_cursor *cur, const struct leat_batch *params, struct leat_error *err)
 {
         struct query_stmt *st = cur->stmt;
         struct insert in = {.session = st->session, .def = st->topic->topic};
-        LEAT_TRY(query_session_feed(in.session, err));
+        LEAT_TRY(leat_query_session_feed(in.session, err));
         if (in.session->writer == NULL)
                 LEAT_TRY(leat_feed_writer_open(in.session->feed, &in.session->writer, err));
         LEAT_TRY(leat_feed_topic(in.session->feed, st->topic->name, &in.topic, err));
-        LEAT_TRY(query_select_open(cur, params, err));
+        LEAT_TRY(leat_query_select_open(cur, params, err));
         in.parts = leat_calloc((size_t)in.topic.partitions, sizeof *in.parts);
         for (int32_t p = 0; p < in.topic.partitions; p++)
                 in.parts[p].first = in.parts[p].last = -1;

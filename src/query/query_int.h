@@ -15,17 +15,17 @@ struct leat_query {
         struct leat_panels *panels;
         struct leat_sql_env *env;
         struct query_flow *flow;
-        pthread_mutex_t mutex;         /* guards engine, ddl catalog and ddl feed */
-        struct leat_engine *engine;    /* NULL until the first SELECT */
-        struct leat_catalog *catalog;  /* the writer's handle: DDL, one statement at a time */
-        struct leat_feed *feed;        /* DDL and topic lists */
+        pthread_mutex_t mutex;               /* guards engine, ddl catalog and ddl feed */
+        struct leat_engine *engine;          /* NULL until the first SELECT */
+        struct leat_catalog *catalog;        /* the writer's handle: DDL, one statement at a time */
+        struct leat_feed *feed;              /* DDL and topic lists */
         struct leat_catalog *follow_catalog; /* the follower's own: a definition that waits for us holds the mutex */
-        pthread_mutex_t topic_mutex;   /* guards topic_feed, for the same reason */
+        pthread_mutex_t topic_mutex;         /* guards topic_feed, for the same reason */
         struct leat_feed *topic_feed;
         bool recovered;
         _Atomic bool closing;
         struct query_session *panel_session; /* the panels' runner's own */
-        pthread_t follower;            /* tells views and env of new catalog versions */
+        pthread_t follower;                  /* tells views and env of new catalog versions */
 };
 
 /* ---- rows that we make ourselves (query_rows.c) --------------------------------- */
@@ -38,17 +38,18 @@ struct query_column {
         const char *name;
         enum leat_type_id type; /* VARCHAR, BIGINT, INTEGER, BOOLEAN, DOUBLE, TIMESTAMPTZ, SMALLINT */
 };
-void query_rows_init(struct query_rows *rows, struct leat_arena *arena, const struct query_column *columns,
-                     uint32_t count);
+void leat_query_rows_init(struct query_rows *rows, struct leat_arena *arena, const struct query_column *columns,
+                          uint32_t count);
 /* Begins a row; every value is NULL until it is set. */
-void query_rows_add(struct query_rows *rows);
-void query_rows_text(struct query_rows *rows, uint32_t column, const char *text); /* NULL: stays NULL; copied */
-void query_rows_int(struct query_rows *rows, uint32_t column, int64_t value); /* any integer type, BOOLEAN, TIMESTAMPTZ */
-void query_rows_double(struct query_rows *rows, uint32_t column, double value);
+void leat_query_rows_add(struct query_rows *rows);
+void leat_query_rows_text(struct query_rows *rows, uint32_t column, const char *text); /* NULL: stays NULL; copied */
+void leat_query_rows_int(struct query_rows *rows, uint32_t column,
+                         int64_t value); /* any integer type, BOOLEAN, TIMESTAMPTZ */
+void leat_query_rows_double(struct query_rows *rows, uint32_t column, double value);
 
 /* ---- dashboards (query_dashboard.c) ------------------------------------------------ */
 /* {"title", "refresh_ms", "variables": […], "panels": […]} */
-void query_dashboard_json(const struct leat_dashboard_def *def, struct leat_buf *out);
+void leat_query_dashboard_json(const struct leat_dashboard_def *def, struct leat_buf *out);
 
 /* ---- sessions (query_session.c) --------------------------------------------------- */
 struct query_prepared {
@@ -61,9 +62,9 @@ struct query_prepared {
 struct query_session {
         struct leat_query *query;
         struct leat_pg_session_info info;
-        struct leat_arena *arena;   /* lives as long as the session */
-        struct leat_conn *conn;     /* NULL until the first SELECT */
-        struct leat_feed *feed;     /* NULL until needed: INSERT, freshness */
+        struct leat_arena *arena; /* lives as long as the session */
+        struct leat_conn *conn;   /* NULL until the first SELECT */
+        struct leat_feed *feed;   /* NULL until needed: INSERT, freshness */
         struct leat_feed_writer *writer;
         enum leat_pg_txn txn;
         struct query_setting *settings;
@@ -78,135 +79,138 @@ struct query_session {
         struct leat_picture *pictures[QUERY_PIPELINES_MAX];
         uint32_t picture_count;
         _Atomic bool canceled;
-        pthread_mutex_t mutex;            /* guards what cancel touches */
+        pthread_mutex_t mutex; /* guards what cancel touches */
         struct leat_view_sub *sub;
         struct leat_panel_sub *panel_sub;
-        uint32_t next_partition;          /* round robin of records without a key */
+        uint32_t next_partition; /* round robin of records without a key */
 };
 
 /* The engine, opened at first use. Thread: any. */
-int query_engine(struct leat_query *q, struct leat_engine **ret_engine, struct leat_error *err) LEAT_NODISCARD;
+int leat_query_engine(struct leat_query *q, struct leat_engine **ret_engine, struct leat_error *err) LEAT_NODISCARD;
 /* The session's connection to the engine, opened at first use. */
-int query_session_conn(struct query_session *s, struct leat_error *err) LEAT_NODISCARD;
-int query_session_feed(struct query_session *s, struct leat_error *err) LEAT_NODISCARD;
+int leat_query_session_conn(struct query_session *s, struct leat_error *err) LEAT_NODISCARD;
+int leat_query_session_feed(struct query_session *s, struct leat_error *err) LEAT_NODISCARD;
 /* The picture of @pipeline for the running statement, taken once. */
-int query_session_picture(struct query_session *s, const char *pipeline, struct leat_picture **ret_picture,
-                          struct leat_error *err) LEAT_NODISCARD;
-void query_session_drop_pictures(struct query_session *s);
-void query_session_wrote(struct query_session *s, const struct leat_tick_position *position);
+int leat_query_session_picture(struct query_session *s, const char *pipeline, struct leat_picture **ret_picture,
+                               struct leat_error *err) LEAT_NODISCARD;
+void leat_query_session_drop_pictures(struct query_session *s);
+void leat_query_session_wrote(struct query_session *s, const struct leat_tick_position *position);
 
 /* Waits as leat.freshness says until the view's pipeline covers what the statement must see. */
-int query_session_wait_fresh(struct query_session *s, const struct leat_object *view, struct leat_arena *arena,
-                             struct leat_error *err) LEAT_NODISCARD;
+int leat_query_session_wait_fresh(struct query_session *s, const struct leat_object *view, struct leat_arena *arena,
+                                  struct leat_error *err) LEAT_NODISCARD;
 /* The door's calls about sessions. */
-int query_session_open(void *arg, const struct leat_pg_session_info *info, void **ret_session, struct leat_error *err)
-        LEAT_NODISCARD;
-void query_session_close(void *session);
-enum leat_pg_txn query_session_txn(void *session);
-void query_session_failed(void *session);
-void query_session_cancel(void *session);
+int leat_query_session_open(void *arg, const struct leat_pg_session_info *info, void **ret_session,
+                            struct leat_error *err) LEAT_NODISCARD;
+void leat_query_session_close(void *session);
+enum leat_pg_txn leat_query_session_txn(void *session);
+void leat_query_session_failed(void *session);
+void leat_query_session_cancel(void *session);
 
 /* Settings (query_setting.c). */
-const char *query_setting_get(const struct query_session *s, const char *name); /* NULL: unknown */
-int query_setting_set(struct query_session *s, const char *name, const char *value, bool local, struct leat_error *err)
-        LEAT_NODISCARD;
-void query_setting_reset(struct query_session *s, const char *name); /* NULL: all */
-void query_setting_list(const struct query_session *s, struct query_rows *rows);
-void query_setting_end_txn(struct query_session *s, bool commit);
-int64_t query_setting_duration_us(const struct query_session *s, const char *name);
-void query_setting_free(struct query_session *s);
+const char *leat_query_setting_get(const struct query_session *s, const char *name); /* NULL: unknown */
+int leat_query_setting_set(struct query_session *s, const char *name, const char *value, bool local,
+                           struct leat_error *err) LEAT_NODISCARD;
+void leat_query_setting_reset(struct query_session *s, const char *name); /* NULL: all */
+void leat_query_setting_list(const struct query_session *s, struct query_rows *rows);
+void leat_query_setting_end_txn(struct query_session *s, bool commit);
+int64_t leat_query_setting_duration_us(const struct query_session *s, const char *name);
+void leat_query_setting_free(struct query_session *s);
 
 /* ---- statements (query_stmt.c) ------------------------------------------------------ */
 struct query_stmt {
         struct query_session *session;
         struct leat_arena *arena;
-        const char *text;          /* the statement's text */
+        const char *text; /* the statement's text */
         struct leat_stmt stmt;
         struct leat_pg_desc desc;
         /* SELECT, COPY, INSERT */
         struct leat_sql_query sql;
-        const char *engine_sql;    /* views put in place */
+        const char *engine_sql; /* views put in place */
         struct leat_plan *plan;
         const struct leat_object *topic; /* INSERT */
         const uint32_t *topic_columns;
-        struct query_stmt *inner;  /* EXECUTE: the prepared one */
+        struct query_stmt *inner; /* EXECUTE: the prepared one */
         bool uses_conn;
 };
 
 struct query_cursor {
         struct query_stmt *stmt;
         struct leat_arena *arena;
-        struct leat_result *result;       /* rows from the engine */
-        const struct leat_batch *rows;    /* or rows of our own, given out once */
+        struct leat_result *result;    /* rows from the engine */
+        const struct leat_batch *rows; /* or rows of our own, given out once */
         int (*next)(struct query_cursor *cursor, const struct leat_batch **ret_rows, struct leat_error *err);
         void (*close)(struct query_cursor *cursor);
-        void *state;                      /* of next and close */
-        int64_t affected;                 /* INSERT; -1: count the rows */
+        void *state;      /* of next and close */
+        int64_t affected; /* INSERT; -1: count the rows */
         char tag[64];
-        int64_t deadline_us;              /* statement_timeout; 0 = none */
+        int64_t deadline_us; /* statement_timeout; 0 = none */
 };
 
 /* Each fills stmt->desc at prepare, and rows (or does its work) at open. */
-int query_select_prepare(struct query_stmt *st, struct leat_span body, const struct leat_type *hints, uint32_t count,
-                         struct leat_error *err) LEAT_NODISCARD;
-int query_select_open(struct query_cursor *cur, const struct leat_batch *params, struct leat_error *err) LEAT_NODISCARD;
-int query_insert_prepare(struct query_stmt *st, const struct leat_type *hints, uint32_t count, struct leat_error *err)
-        LEAT_NODISCARD;
-int query_insert_open(struct query_cursor *cur, const struct leat_batch *params, struct leat_error *err) LEAT_NODISCARD;
-int query_show_prepare(struct query_stmt *st, struct leat_error *err) LEAT_NODISCARD;
-int query_show_open(struct query_cursor *cur, struct leat_error *err) LEAT_NODISCARD;
-int query_explain_open(struct query_cursor *cur, struct leat_error *err) LEAT_NODISCARD;
-int query_subscribe_prepare(struct query_stmt *st, struct leat_error *err) LEAT_NODISCARD;
-int query_subscribe_open(struct query_cursor *cur, struct leat_error *err) LEAT_NODISCARD;
-int query_ddl_open(struct query_cursor *cur, bool check_only, struct leat_error *err) LEAT_NODISCARD;
+int leat_query_select_prepare(struct query_stmt *st, struct leat_span body, const struct leat_type *hints,
+                              uint32_t count, struct leat_error *err) LEAT_NODISCARD;
+int leat_query_select_open(struct query_cursor *cur, const struct leat_batch *params,
+                           struct leat_error *err) LEAT_NODISCARD;
+int leat_query_insert_prepare(struct query_stmt *st, const struct leat_type *hints, uint32_t count,
+                              struct leat_error *err) LEAT_NODISCARD;
+int leat_query_insert_open(struct query_cursor *cur, const struct leat_batch *params,
+                           struct leat_error *err) LEAT_NODISCARD;
+int leat_query_show_prepare(struct query_stmt *st, struct leat_error *err) LEAT_NODISCARD;
+int leat_query_show_open(struct query_cursor *cur, struct leat_error *err) LEAT_NODISCARD;
+int leat_query_explain_open(struct query_cursor *cur, struct leat_error *err) LEAT_NODISCARD;
+int leat_query_subscribe_prepare(struct query_stmt *st, struct leat_error *err) LEAT_NODISCARD;
+int leat_query_subscribe_open(struct query_cursor *cur, struct leat_error *err) LEAT_NODISCARD;
+int leat_query_ddl_open(struct query_cursor *cur, bool check_only, struct leat_error *err) LEAT_NODISCARD;
 /* Describes the columns of rows that we make: fills stmt->desc. */
-void query_desc_columns(struct query_stmt *st, const struct query_column *columns, uint32_t count);
+void leat_query_desc_columns(struct query_stmt *st, const struct query_column *columns, uint32_t count);
 
 /* ---- relations behind leat_scan (query_relation.c and others) ------------------------ */
-extern const struct leat_relation_ops query_relation_ops; /* arg: the query_session */
+extern const struct leat_relation_ops leat_query_relation_ops; /* arg: the query_session */
 
 /* A running scan; the first member of each kind. */
 struct query_scan {
         int (*next)(struct query_scan *scan, const struct leat_batch **ret_batch, struct leat_error *err);
         void (*close)(struct query_scan *scan);
 };
-int query_topic_open(struct query_session *s, const struct leat_scan_key *key, const uint32_t *columns, uint32_t count,
-                     struct query_scan **ret_scan, struct leat_error *err) LEAT_NODISCARD;
-int query_view_open(struct query_session *s, const struct leat_scan_key *key, const uint32_t *columns, uint32_t count,
-                    struct query_scan **ret_scan, struct leat_error *err) LEAT_NODISCARD;
+int leat_query_topic_open(struct query_session *s, const struct leat_scan_key *key, const uint32_t *columns,
+                          uint32_t count, struct query_scan **ret_scan, struct leat_error *err) LEAT_NODISCARD;
+int leat_query_view_open(struct query_session *s, const struct leat_scan_key *key, const uint32_t *columns,
+                         uint32_t count, struct query_scan **ret_scan, struct leat_error *err) LEAT_NODISCARD;
 /* Columns of the arrangement behind a view, named c0, c1 … */
-int query_view_describe(struct query_session *s, uint64_t view_id, struct leat_arena *arena, uint32_t *ret_count,
-                        const char ***ret_names, struct leat_type **ret_types, struct leat_error *err) LEAT_NODISCARD;
+int leat_query_view_describe(struct query_session *s, uint64_t view_id, struct leat_arena *arena, uint32_t *ret_count,
+                             const char ***ret_names, struct leat_type **ret_types,
+                             struct leat_error *err) LEAT_NODISCARD;
 /* Value of a condition as a column of one row (VARCHAR for constants, else the parameter's own). */
-const struct leat_column *query_condition_value(const struct query_session *s, struct leat_arena *arena,
-                                                const struct leat_scan_condition *condition, uint32_t *ret_row);
+const struct leat_column *leat_query_condition_value(const struct query_session *s, struct leat_arena *arena,
+                                                     const struct leat_scan_condition *condition, uint32_t *ret_row);
 /* pg_catalog and information_schema (query_pgcatalog.c). */
-extern const struct leat_relation_ops query_system_ops; /* arg: the leat_query */
+extern const struct leat_relation_ops leat_query_system_ops; /* arg: the leat_query */
 /* Puts "(SELECT … FROM leat_scan('arr …'))" in place of each view's leat_scan. */
-int query_views_inline(struct query_session *s, struct leat_arena *arena, const struct leat_sql_query *sql,
-                       const char **ret_sql, struct leat_error *err) LEAT_NODISCARD;
+int leat_query_views_inline(struct query_session *s, struct leat_arena *arena, const struct leat_sql_query *sql,
+                            const char **ret_sql, struct leat_error *err) LEAT_NODISCARD;
 
 /* The decoded graph of a materialized view, kept while its catalog version lives; memory from @arena. */
-int query_graph(const struct leat_object *view, struct leat_arena *arena, struct leat_stream_graph **ret_graph,
-                struct leat_error *err) LEAT_NODISCARD;
+int leat_query_graph(const struct leat_object *view, struct leat_arena *arena, struct leat_stream_graph **ret_graph,
+                     struct leat_error *err) LEAT_NODISCARD;
 /* sql's compile callback. */
-int query_compile(void *arg, struct leat_arena *arena, const struct leat_sql_bound *bound,
-                  const struct leat_view_def *def, struct leat_sql_compiled *ret_compiled, struct leat_error *err)
-        LEAT_NODISCARD;
+int leat_query_compile(void *arg, struct leat_arena *arena, const struct leat_sql_bound *bound,
+                       const struct leat_view_def *def, struct leat_sql_compiled *ret_compiled,
+                       struct leat_error *err) LEAT_NODISCARD;
 
 /* ---- panels (query_panel.c): callbacks of leat_panels --------------------------------- */
-int query_panel_run(void *arg, const struct leat_object *dashboard, uint32_t panel, const char *const *values,
-                    struct leat_panel_answer *ret_answer, struct leat_error *err);
-int query_panel_moved(void *arg, const struct leat_object *dashboard, uint32_t panel, uint64_t *ret_moved,
-                      struct leat_error *err);
-const struct leat_object *query_panel_dashboard(void *arg, const char *name, struct leat_arena *arena);
+int leat_query_panel_run(void *arg, const struct leat_object *dashboard, uint32_t panel, const char *const *values,
+                         struct leat_panel_answer *ret_answer, struct leat_error *err);
+int leat_query_panel_moved(void *arg, const struct leat_object *dashboard, uint32_t panel, uint64_t *ret_moved,
+                           struct leat_error *err);
+const struct leat_object *leat_query_panel_dashboard(void *arg, const char *name, struct leat_arena *arena);
 
 /* ---- SHOW FLOW (query_flow.c) ----------------------------------------------------------- */
-struct query_flow *query_flow_new(void);
-void query_flow_free(struct query_flow *flow);
+struct query_flow *leat_query_flow_new(void);
+void leat_query_flow_free(struct query_flow *flow);
 /* Figures of a relation out of the stats files (query_flow.c), for SHOW. */
-void query_flow_rows(struct leat_query *query, const struct leat_snapshot *catalog, struct query_rows *rows);
-extern const struct query_column query_flow_columns[];
-extern const uint32_t query_flow_column_count;
+void leat_query_flow_rows(struct leat_query *query, const struct leat_snapshot *catalog, struct query_rows *rows);
+extern const struct query_column leat_query_flow_columns[];
+extern const uint32_t leat_query_flow_column_count;
 
 #endif

@@ -10,7 +10,7 @@
 
 enum { PANEL_ROWS_MAX = 5000 };
 
-const struct leat_object *query_panel_dashboard(void *arg, const char *name, struct leat_arena *arena)
+const struct leat_object *leat_query_panel_dashboard(void *arg, const char *name, struct leat_arena *arena)
 {
         struct leat_query *q = arg;
         struct leat_sql_catalog *catalog;
@@ -43,7 +43,8 @@ static int panel_query(struct leat_query *q, struct leat_arena *arena, const str
         const char **names = leat_arena_alloc(arena, (d->variable_count + 1) * sizeof *names);
         for (uint32_t i = 0; i < d->variable_count; i++)
                 names[i] = d->variables[i].name;
-        return leat_sql_panel(q->env, arena, leat_view_str(d->panels[panel].sql), names, d->variable_count, ret_query, err);
+        return leat_sql_panel(q->env, arena, leat_view_str(d->panels[panel].sql), names, d->variable_count, ret_query,
+                              err);
 }
 
 static struct leat_batch *variable_row(struct leat_arena *arena, const char *const *values, uint32_t count)
@@ -91,7 +92,8 @@ static int json_rows(struct leat_result *result, struct leat_panel_answer *answe
                         return 0;
                 for (uint32_t r = 0; r < rows->rows; r++) {
                         if (answer->row_count == PANEL_ROWS_MAX) {
-                                leat_error_set(err, LEAT_ETOOBIG, "a panel shows at most %d rows, this one has more", PANEL_ROWS_MAX);
+                                leat_error_set(err, LEAT_ETOOBIG, "a panel shows at most %d rows, this one has more",
+                                               PANEL_ROWS_MAX);
                                 leat_error_hint(err, "Add a LIMIT, or a condition on the time.");
                                 return LEAT_ETOOBIG;
                         }
@@ -115,7 +117,7 @@ static void fill_age(struct query_session *s, const struct leat_sql_query *sql, 
                         continue;
                 const struct leat_object *view = leat_snapshot_get(sql->catalog->snapshot, sql->used[i].object_id);
                 if (view == NULL || view->kind != LEAT_OBJECT_MATVIEW ||
-                    query_session_picture(s, view->view->pipeline, &pic, NULL) != 0)
+                    leat_query_session_picture(s, view->view->pipeline, &pic, NULL) != 0)
                         continue;
                 answer->tick = LEAT_MAX(answer->tick, leat_picture_tick(pic)->tick);
                 answer->age_us = LEAT_MAX(answer->age_us, leat_picture_age_us(s->query->views, pic, view->id));
@@ -125,18 +127,19 @@ static void fill_age(struct query_session *s, const struct leat_sql_query *sql, 
 
 static int panel_session(struct leat_query *q, struct query_session **ret_session, struct leat_error *err)
 {
-        struct leat_pg_session_info info = {.user = "leat", .application_name = "panels", .notice = no_notice, .report = no_report};
+        struct leat_pg_session_info info = {
+                .user = "leat", .application_name = "panels", .notice = no_notice, .report = no_report};
         void *session;
         if (q->panel_session == NULL) {
-                LEAT_TRY(query_session_open(q, &info, &session, err));
+                LEAT_TRY(leat_query_session_open(q, &info, &session, err));
                 q->panel_session = session;
         }
         *ret_session = q->panel_session;
         return 0;
 }
 
-int query_panel_run(void *arg, const struct leat_object *dashboard, uint32_t panel, const char *const *values,
-                    struct leat_panel_answer *ret_answer, struct leat_error *err)
+int leat_query_panel_run(void *arg, const struct leat_object *dashboard, uint32_t panel, const char *const *values,
+                         struct leat_panel_answer *ret_answer, struct leat_error *err)
 {
         struct leat_query *q = arg;
         struct query_session *s;
@@ -145,7 +148,8 @@ int query_panel_run(void *arg, const struct leat_object *dashboard, uint32_t pan
         struct query_cursor cur = {.stmt = &st, .arena = st.arena};
         int rc = panel_query(q, st.arena, dashboard, panel, &st.sql, err);
         if (rc == 0)
-                rc = query_select_open(&cur, variable_row(st.arena, values, dashboard->dashboard->variable_count), err);
+                rc = leat_query_select_open(&cur, variable_row(st.arena, values, dashboard->dashboard->variable_count),
+                                            err);
         if (rc == 0) {
                 json_columns(&st.sql, &ret_answer->columns);
                 rc = json_rows(cur.result, ret_answer, err);
@@ -154,14 +158,14 @@ int query_panel_run(void *arg, const struct leat_object *dashboard, uint32_t pan
                 fill_age(s, &st.sql, ret_answer);
         leat_result_free(cur.result);
         leat_plan_free(st.plan);
-        query_session_drop_pictures(s);
+        leat_query_session_drop_pictures(s);
         leat_arena_free(st.arena);
         return rc;
 }
 
 /* Changes when any relation under the panel has moved: views by their own count, topics by the sum of their ends. */
-int query_panel_moved(void *arg, const struct leat_object *dashboard, uint32_t panel, uint64_t *ret_moved,
-                      struct leat_error *err)
+int leat_query_panel_moved(void *arg, const struct leat_object *dashboard, uint32_t panel, uint64_t *ret_moved,
+                           struct leat_error *err)
 {
         struct leat_query *q = arg;
         struct query_session *s;
@@ -176,9 +180,12 @@ int query_panel_moved(void *arg, const struct leat_object *dashboard, uint32_t p
                 struct leat_feed_topic topic;
                 if (used->kind == LEAT_SCAN_VIEW) {
                         moved = leat_hash_mix(moved, (uint64_t)leat_views_moved(q->views, used->object_id));
-                } else if (used->kind == LEAT_SCAN_TOPIC || used->kind == LEAT_SCAN_UNDECLARED || used->kind == LEAT_SCAN_QUARANTINE) {
-                        const char *name = used->kind == LEAT_SCAN_QUARANTINE ? leat_arena_printf(arena, "%s.quarantine", used->name) : used->name;
-                        if (query_session_feed(s, err) != 0 || leat_feed_topic(s->feed, name, &topic, NULL) != 0)
+                } else if (used->kind == LEAT_SCAN_TOPIC || used->kind == LEAT_SCAN_UNDECLARED ||
+                           used->kind == LEAT_SCAN_QUARANTINE) {
+                        const char *name = used->kind == LEAT_SCAN_QUARANTINE
+                                                   ? leat_arena_printf(arena, "%s.quarantine", used->name)
+                                                   : used->name;
+                        if (leat_query_session_feed(s, err) != 0 || leat_feed_topic(s->feed, name, &topic, NULL) != 0)
                                 continue;
                         int64_t *ends = leat_arena_zalloc(arena, (size_t)topic.partitions * sizeof *ends);
                         (void)!leat_feed_offsets(s->feed, name, LEAT_FEED_LATEST, ends, topic.partitions, NULL);

@@ -15,8 +15,15 @@
 
 #include "query_int.h"
 
-enum { PG_COLUMNS_MAX = 48, QUERY_OID_FIRST = 16384, OID_PUBLIC = 2200, OID_PG_CATALOG = 11, OID_INFORMATION = 13000,
-       OID_LEAT_ROLE = 10, OID_DATABASE = 1 };
+enum {
+        PG_COLUMNS_MAX = 48,
+        QUERY_OID_FIRST = 16384,
+        OID_PUBLIC = 2200,
+        OID_PG_CATALOG = 11,
+        OID_INFORMATION = 13000,
+        OID_LEAT_ROLE = 10,
+        OID_DATABASE = 1
+};
 
 /* What a table is filled from. */
 struct pg_fill {
@@ -37,14 +44,24 @@ static void row(struct pg_fill *f, const char *fmt, ...)
 {
         va_list args;
         va_start(args, fmt);
-        query_rows_add(f->rows);
+        leat_query_rows_add(f->rows);
         for (uint32_t c = 0; fmt[c] != '\0'; c++) {
                 switch (fmt[c]) {
-                case 't': query_rows_text(f->rows, c, va_arg(args, const char *)); break;
-                case 'i': case 'b': query_rows_int(f->rows, c, va_arg(args, int)); break;
-                case 'l': query_rows_int(f->rows, c, va_arg(args, int64_t)); break;
-                case 'd': query_rows_double(f->rows, c, va_arg(args, double)); break;
-                default: break;
+                case 't':
+                        leat_query_rows_text(f->rows, c, va_arg(args, const char *));
+                        break;
+                case 'i':
+                case 'b':
+                        leat_query_rows_int(f->rows, c, va_arg(args, int));
+                        break;
+                case 'l':
+                        leat_query_rows_int(f->rows, c, va_arg(args, int64_t));
+                        break;
+                case 'd':
+                        leat_query_rows_double(f->rows, c, va_arg(args, double));
+                        break;
+                default:
+                        break;
                 }
         }
         va_end(args);
@@ -97,8 +114,9 @@ static void fill_class(struct pg_fill *f)
                 if (!is_relation(o))
                         continue;
                 (void)object_columns(o, &columns);
-                row(f, "itiiiiiiidiibbttiibbbbbtbiii---", object_oid(o), o->name, OID_PUBLIC, 0, 0, OID_LEAT_ROLE, 2, 0, 0, -1.0,
-                    0, 0, false, false, "p", relkind(o), (int)columns, 0, false, false, false, false, true, "d", false, 0, 0, 0);
+                row(f, "itiiiiiiidiibbttiibbbbbtbiii---", object_oid(o), o->name, OID_PUBLIC, 0, 0, OID_LEAT_ROLE, 2, 0,
+                    0, -1.0, 0, 0, false, false, "p", relkind(o), (int)columns, 0, false, false, false, false, true,
+                    "d", false, 0, 0, 0);
         }
 }
 
@@ -114,9 +132,9 @@ static void fill_attribute(struct pg_fill *f)
                         const struct leat_type *type = &columns[c].type;
                         int typmod = type->id == LEAT_T_DECIMAL ? ((type->width << 16) | type->scale) + 4 : -1;
                         bool not_null = columns[c].not_null || (o->kind == LEAT_OBJECT_TOPIC && in_key(o, c));
-                        row(f, "itiiiiiiibtttbbbttbbii---", object_oid(o), columns[c].name, (int)leat_pg_type_oid(type), -1,
-                            (int)leat_pg_type_len(type), (int)c + 1, 0, -1, typmod, false, "i", "x", "", not_null, false, false, "",
-                            "", false, true, 0, type->id == LEAT_T_VARCHAR ? 100 : 0);
+                        row(f, "itiiiiiiibtttbbbttbbii---", object_oid(o), columns[c].name, (int)leat_pg_type_oid(type),
+                            -1, (int)leat_pg_type_len(type), (int)c + 1, 0, -1, typmod, false, "i", "x", "", not_null,
+                            false, false, "", "", false, true, 0, type->id == LEAT_T_VARCHAR ? 100 : 0);
                 }
         }
 }
@@ -166,15 +184,17 @@ static const struct {
 static void fill_type(struct pg_fill *f)
 {
         for (size_t i = 0; i < LEAT_ARRAY_LEN(pg_types); i++)
-                row(f, "itiiibttbbtiiittttttttbiiii--", pg_types[i].oid, pg_types[i].name, OID_PG_CATALOG, OID_LEAT_ROLE,
-                    pg_types[i].len, pg_types[i].len > 0 && pg_types[i].len <= 8, "b", pg_types[i].category, false, true, ",", 0,
-                    pg_types[i].element, pg_types[i].array, pg_types[i].element != 0 ? "array_in" : pg_types[i].name, "", "", "",
-                    "", "", "i", "p", false, 0, -1, 0, pg_types[i].oid == 25 || pg_types[i].oid == 1043 ? 100 : 0);
+                row(f, "itiiibttbbtiiittttttttbiiii--", pg_types[i].oid, pg_types[i].name, OID_PG_CATALOG,
+                    OID_LEAT_ROLE, pg_types[i].len, pg_types[i].len > 0 && pg_types[i].len <= 8, "b",
+                    pg_types[i].category, false, true, ",", 0, pg_types[i].element, pg_types[i].array,
+                    pg_types[i].element != 0 ? "array_in" : pg_types[i].name, "", "", "", "", "", "i", "p", false, 0,
+                    -1, 0, pg_types[i].oid == 25 || pg_types[i].oid == 1043 ? 100 : 0);
 }
 
 static void fill_database(struct pg_fill *f)
 {
-        row(f, "itiitbbiiitttt-", OID_DATABASE, "leat", OID_LEAT_ROLE, 6, "c", false, true, -1, 0, 1663, "C", "C", NULL, NULL);
+        row(f, "itiitbbiiitttt-", OID_DATABASE, "leat", OID_LEAT_ROLE, 6, "c", false, true, -1, 0, 1663, "C", "C", NULL,
+            NULL);
 }
 
 static void fill_roles(struct pg_fill *f)
@@ -198,8 +218,8 @@ static void fill_settings(struct pg_fill *f)
         static const struct query_column columns[] = {
                 {"name", LEAT_T_VARCHAR}, {"setting", LEAT_T_VARCHAR}, {"help", LEAT_T_VARCHAR}};
         struct query_session none = {0};
-        query_rows_init(&list, f->arena, columns, 3);
-        query_setting_list(&none, &list);
+        leat_query_rows_init(&list, f->arena, columns, 3);
+        leat_query_setting_list(&none, &list);
         for (uint32_t i = 0; i < list.batch.rows; i++) {
                 const char *text[3];
                 for (int c = 0; c < 3; c++) {
@@ -291,7 +311,8 @@ static void fill_columns(struct pg_fill *f)
                 const struct leat_column_def *columns = object_columns(o, &count);
                 for (uint32_t c = 0; c < count; c++)
                         row(f, "tttti-tt--t", "leat", "public", o->name, columns[c].name, (int)c + 1,
-                            columns[c].not_null ? "NO" : "YES", sql_type_name(&columns[c].type), udt_name(&columns[c].type));
+                            columns[c].not_null ? "NO" : "YES", sql_type_name(&columns[c].type),
+                            udt_name(&columns[c].type));
         }
 }
 
@@ -299,48 +320,61 @@ static void fill_columns(struct pg_fill *f)
 static const struct pg_table tables[] = {
         {"pg_catalog.pg_namespace", "oid:o nspname:t nspowner:o nspacl:T", fill_namespace},
         {"pg_catalog.pg_class",
-         "oid:o relname:t relnamespace:o reltype:o reloftype:o relowner:o relam:o relfilenode:o reltablespace:o reltuples:d "
+         "oid:o relname:t relnamespace:o reltype:o reloftype:o relowner:o relam:o relfilenode:o reltablespace:o "
+         "reltuples:d "
          "relpages:i relallvisible:i relhasindex:b relisshared:b relpersistence:t relkind:t relnatts:s relchecks:s "
-         "relhasrules:b relhastriggers:b relhassubclass:b relrowsecurity:b relispopulated:b relreplident:t relispartition:b "
+         "relhasrules:b relhastriggers:b relhassubclass:b relrowsecurity:b relispopulated:b relreplident:t "
+         "relispartition:b "
          "reltoastrelid:o relfrozenxid:i relminmxid:i relacl:T reloptions:T relforcerowsecurity:b",
          fill_class},
         {"pg_catalog.pg_attribute",
-         "attrelid:o attname:t atttypid:o attstattarget:i attlen:s attnum:s attndims:i attcacheoff:i atttypmod:i attbyval:b "
-         "attalign:t attstorage:t attcompression:t attnotnull:b atthasdef:b atthasmissing:b attidentity:t attgenerated:t attisdropped:b "
+         "attrelid:o attname:t atttypid:o attstattarget:i attlen:s attnum:s attndims:i attcacheoff:i atttypmod:i "
+         "attbyval:b "
+         "attalign:t attstorage:t attcompression:t attnotnull:b atthasdef:b atthasmissing:b attidentity:t "
+         "attgenerated:t attisdropped:b "
          "attislocal:b attinhcount:i attcollation:o attacl:T attoptions:T attfdwoptions:T",
          fill_attribute},
         {"pg_catalog.pg_type",
          "oid:o typname:t typnamespace:o typowner:o typlen:s typbyval:b typtype:t typcategory:t typispreferred:b "
-         "typisdefined:b typdelim:t typrelid:o typelem:o typarray:o typinput:t typoutput:t typreceive:t typsend:t typmodin:t "
-         "typmodout:t typalign:t typstorage:t typnotnull:b typbasetype:o typtypmod:i typndims:i typcollation:o typdefault:t "
+         "typisdefined:b typdelim:t typrelid:o typelem:o typarray:o typinput:t typoutput:t typreceive:t typsend:t "
+         "typmodin:t "
+         "typmodout:t typalign:t typstorage:t typnotnull:b typbasetype:o typtypmod:i typndims:i typcollation:o "
+         "typdefault:t "
          "typacl:T",
          fill_type},
         {"pg_catalog.pg_database",
-         "oid:o datname:t datdba:o encoding:i datlocprovider:t datistemplate:b datallowconn:b datconnlimit:i datfrozenxid:i "
+         "oid:o datname:t datdba:o encoding:i datlocprovider:t datistemplate:b datallowconn:b datconnlimit:i "
+         "datfrozenxid:i "
          "dattablespace:o datcollate:t datctype:t daticulocale:t datcollversion:t datacl:T",
          fill_database},
         {"pg_catalog.pg_roles",
-         "rolname:t rolsuper:b rolinherit:b rolcreaterole:b rolcreatedb:b rolcanlogin:b rolreplication:b rolbypassrls:b "
+         "rolname:t rolsuper:b rolinherit:b rolcreaterole:b rolcreatedb:b rolcanlogin:b rolreplication:b "
+         "rolbypassrls:b "
          "rolconnlimit:i rolvaliduntil:z rolconfig:T rolacl:T oid:o rolpassword:t",
          fill_roles},
         {"pg_catalog.pg_user",
-         "usename:t usesysid:o usecreatedb:b usesuper:b userepl:b usebypassrls:b passwd:t valuntil:z useconfig:T", fill_user},
+         "usename:t usesysid:o usecreatedb:b usesuper:b userepl:b usebypassrls:b passwd:t valuntil:z useconfig:T",
+         fill_user},
         {"pg_catalog.pg_auth_members", "roleid:o member:o grantor:o admin_option:b", NULL},
         {"pg_catalog.pg_am", "oid:o amname:t amhandler:t amtype:t", fill_am},
         {"pg_catalog.pg_settings", "name:t setting:t unit:t category:t short_desc:t context:t", fill_settings},
         {"pg_catalog.pg_views", "schemaname:t viewname:t viewowner:t definition:t", fill_pg_views},
         {"pg_catalog.pg_matviews", "schemaname:t matviewname:t matviewowner:t definition:t", fill_pg_matviews},
-        {"pg_catalog.pg_tables", "schemaname:t tablename:t tableowner:t tablespace:t hasindexes:b hasrules:b hastriggers:b",
-         fill_pg_tables},
+        {"pg_catalog.pg_tables",
+         "schemaname:t tablename:t tableowner:t tablespace:t hasindexes:b hasrules:b hastriggers:b", fill_pg_tables},
         {"pg_catalog.pg_collation",
-         "oid:o collname:t collnamespace:o collowner:o collprovider:t collisdeterministic:b collencoding:i", fill_collation},
+         "oid:o collname:t collnamespace:o collowner:o collprovider:t collisdeterministic:b collencoding:i",
+         fill_collation},
         {"pg_catalog.pg_proc",
-         "oid:o proname:t pronamespace:o proowner:o prolang:o prokind:t prosecdef:b proretset:b provolatile:t pronargs:s "
+         "oid:o proname:t pronamespace:o proowner:o prolang:o prokind:t prosecdef:b proretset:b provolatile:t "
+         "pronargs:s "
          "prorettype:o proargtypes:t proargmodes:T proargnames:T proallargtypes:T prosrc:t",
          NULL},
         {"pg_catalog.pg_index",
-         "indexrelid:o indrelid:o indnatts:s indnkeyatts:s indisunique:b indisprimary:b indisexclusion:b indimmediate:b "
-         "indisclustered:b indisvalid:b indisready:b indislive:b indisreplident:b indkey:t indoption:t indexprs:t indpred:t",
+         "indexrelid:o indrelid:o indnatts:s indnkeyatts:s indisunique:b indisprimary:b indisexclusion:b "
+         "indimmediate:b "
+         "indisclustered:b indisvalid:b indisready:b indislive:b indisreplident:b indkey:t indoption:t indexprs:t "
+         "indpred:t",
          NULL},
         {"pg_catalog.pg_constraint",
          "oid:o conname:t connamespace:o contype:t condeferrable:b condeferred:b convalidated:b conrelid:o contypid:o "
@@ -352,7 +386,8 @@ static const struct pg_table tables[] = {
         {"pg_catalog.pg_shdescription", "objoid:o classoid:o description:t", NULL},
         {"pg_catalog.pg_inherits", "inhrelid:o inhparent:o inhseqno:i inhdetachpending:b", NULL},
         {"pg_catalog.pg_trigger",
-         "oid:o tgrelid:o tgparentid:o tgname:t tgfoid:o tgtype:s tgenabled:t tgisinternal:b tgconstraint:o tgdeferrable:b "
+         "oid:o tgrelid:o tgparentid:o tgname:t tgfoid:o tgtype:s tgenabled:t tgisinternal:b tgconstraint:o "
+         "tgdeferrable:b "
          "tginitdeferred:b",
          NULL},
         {"pg_catalog.pg_policy",
@@ -361,7 +396,8 @@ static const struct pg_table tables[] = {
         {"pg_catalog.pg_statistic_ext",
          "oid:o stxrelid:o stxname:t stxnamespace:o stxowner:o stxstattarget:i stxkeys:t stxkind:T", NULL},
         {"pg_catalog.pg_publication",
-         "oid:o pubname:t pubowner:o puballtables:b pubinsert:b pubupdate:b pubdelete:b pubtruncate:b pubviaroot:b", NULL},
+         "oid:o pubname:t pubowner:o puballtables:b pubinsert:b pubupdate:b pubdelete:b pubtruncate:b pubviaroot:b",
+         NULL},
         {"pg_catalog.pg_publication_rel", "oid:o prpubid:o prrelid:o prqual:t prattrs:t", NULL},
         {"pg_catalog.pg_publication_namespace", "oid:o pnpubid:o pnnspid:o", NULL},
         {"pg_catalog.pg_foreign_table", "ftrelid:o ftserver:o ftoptions:T", NULL},
@@ -369,7 +405,8 @@ static const struct pg_table tables[] = {
         {"pg_catalog.pg_tablespace", "oid:o spcname:t spcowner:o", NULL},
         {"pg_catalog.pg_enum", "oid:o enumtypid:o enumsortorder:d enumlabel:t", NULL},
         {"pg_catalog.pg_range", "rngtypid:o rngsubtype:o rngmultitypid:o", NULL},
-        {"pg_catalog.pg_sequence", "seqrelid:o seqtypid:o seqstart:l seqincrement:l seqmax:l seqmin:l seqcycle:b", NULL},
+        {"pg_catalog.pg_sequence", "seqrelid:o seqtypid:o seqstart:l seqincrement:l seqmax:l seqmin:l seqcycle:b",
+         NULL},
         {"pg_catalog.pg_partitioned_table", "partrelid:o partstrat:t partnatts:s partdefid:o", NULL},
         {"pg_catalog.pg_operator", "oid:o oprname:t oprnamespace:o", NULL},
         {"pg_catalog.pg_extension", "oid:o extname:t extowner:o extnamespace:o extversion:t", NULL},
@@ -383,7 +420,8 @@ static const struct pg_table tables[] = {
          "data_type:t character_maximum_length:i numeric_precision:i udt_name:t",
          fill_columns},
         {"information_schema.table_constraints",
-         "constraint_catalog:t constraint_schema:t constraint_name:t table_schema:t table_name:t constraint_type:t", NULL},
+         "constraint_catalog:t constraint_schema:t constraint_name:t table_schema:t table_name:t constraint_type:t",
+         NULL},
         {"information_schema.key_column_usage",
          "constraint_catalog:t constraint_schema:t constraint_name:t table_schema:t table_name:t column_name:t "
          "ordinal_position:i",
@@ -401,14 +439,23 @@ static const struct pg_table *find_table(const char *name)
 static enum leat_type_id letter_type(char letter)
 {
         switch (letter) {
-        case 'o': case 'i': return LEAT_T_INTEGER;
-        case 's': return LEAT_T_SMALLINT;
-        case 'l': return LEAT_T_BIGINT;
-        case 'b': return LEAT_T_BOOLEAN;
-        case 'd': return LEAT_T_DOUBLE;
-        case 'z': return LEAT_T_TIMESTAMPTZ;
-        case 'T': return LEAT_T_LIST;
-        default: return LEAT_T_VARCHAR;
+        case 'o':
+        case 'i':
+                return LEAT_T_INTEGER;
+        case 's':
+                return LEAT_T_SMALLINT;
+        case 'l':
+                return LEAT_T_BIGINT;
+        case 'b':
+                return LEAT_T_BOOLEAN;
+        case 'd':
+                return LEAT_T_DOUBLE;
+        case 'z':
+                return LEAT_T_TIMESTAMPTZ;
+        case 'T':
+                return LEAT_T_LIST;
+        default:
+                return LEAT_T_VARCHAR;
         }
 }
 
@@ -486,7 +533,7 @@ static int open_scan(void *arg, const char *key, const uint32_t *wanted, uint32_
         struct pg_scan *s = leat_calloc(1, sizeof *s);
         s->arena = leat_arena_new(0);
         uint32_t all = table_columns(table, s->arena, columns);
-        query_rows_init(&rows, s->arena, columns, all);
+        leat_query_rows_init(&rows, s->arena, columns, all);
         struct pg_fill fill = {.query = q, .catalog = catalog->snapshot, .rows = &rows, .arena = s->arena};
         if (table->fill != NULL)
                 table->fill(&fill);
@@ -516,5 +563,5 @@ static int next_rows(void *scan, const struct leat_batch **ret_batch, struct lea
         return 0;
 }
 
-const struct leat_relation_ops query_system_ops = {
+const struct leat_relation_ops leat_query_system_ops = {
         .describe = describe, .open = open_scan, .next = next_rows, .close = close_scan};

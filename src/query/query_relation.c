@@ -15,9 +15,10 @@ static int describe(void *arg, const char *key, struct leat_arena *arena, uint32
         struct leat_scan_key parsed;
         LEAT_TRY(leat_sql_scan_key_parse(arena, key[0] == '@' ? key + 1 : key, &parsed, err));
         if (parsed.kind == LEAT_SCAN_SYSTEM)
-                return query_system_ops.describe(s->query, parsed.name, arena, ret_count, ret_names, ret_types, err);
+                return leat_query_system_ops.describe(s->query, parsed.name, arena, ret_count, ret_names, ret_types,
+                                                      err);
         if (key[0] == '@')
-                return query_view_describe(s, parsed.object_id, arena, ret_count, ret_names, ret_types, err);
+                return leat_query_view_describe(s, parsed.object_id, arena, ret_count, ret_names, ret_types, err);
         return leat_sql_scan_columns(s->catalog, &parsed, arena, ret_count, ret_names, ret_types, err);
 }
 
@@ -29,12 +30,12 @@ struct system_scan {
 
 static int system_next(struct query_scan *scan, const struct leat_batch **ret_batch, struct leat_error *err)
 {
-        return query_system_ops.next(((struct system_scan *)scan)->inner, ret_batch, err);
+        return leat_query_system_ops.next(((struct system_scan *)scan)->inner, ret_batch, err);
 }
 
 static void system_close(struct query_scan *scan)
 {
-        query_system_ops.close(((struct system_scan *)scan)->inner);
+        leat_query_system_ops.close(((struct system_scan *)scan)->inner);
         free(scan);
 }
 
@@ -42,7 +43,7 @@ static int system_open(struct query_session *s, const char *name, const uint32_t
                        struct query_scan **ret_scan, struct leat_error *err)
 {
         void *inner;
-        LEAT_TRY(query_system_ops.open(s->query, name, columns, count, &inner, err));
+        LEAT_TRY(leat_query_system_ops.open(s->query, name, columns, count, &inner, err));
         struct system_scan *scan = leat_calloc(1, sizeof *scan);
         scan->scan.next = system_next;
         scan->scan.close = system_close;
@@ -62,9 +63,9 @@ static int open_scan(void *arg, const char *key, const uint32_t *columns, uint32
         if (rc == 0 && parsed.kind == LEAT_SCAN_SYSTEM)
                 rc = system_open(s, parsed.name, columns, count, &scan, err);
         else if (rc == 0 && key[0] == '@')
-                rc = query_view_open(s, &parsed, columns, count, &scan, err);
+                rc = leat_query_view_open(s, &parsed, columns, count, &scan, err);
         else if (rc == 0)
-                rc = query_topic_open(s, &parsed, columns, count, &scan, err);
+                rc = leat_query_topic_open(s, &parsed, columns, count, &scan, err);
         leat_arena_free(arena);
         *ret_scan = scan;
         return rc;
@@ -82,5 +83,5 @@ static void close_scan(void *scan)
         s->close(s);
 }
 
-const struct leat_relation_ops query_relation_ops = {
+const struct leat_relation_ops leat_query_relation_ops = {
         .describe = describe, .open = open_scan, .next = next_rows, .close = close_scan};

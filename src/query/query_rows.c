@@ -2,8 +2,8 @@
 /* leat/query: small results that we make ourselves (SHOW, EXPLAIN, pg_catalog), as one batch. */
 #include "query_int.h"
 
-void query_rows_init(struct query_rows *rows, struct leat_arena *arena, const struct query_column *columns,
-                     uint32_t count)
+void leat_query_rows_init(struct query_rows *rows, struct leat_arena *arena, const struct query_column *columns,
+                          uint32_t count)
 {
         memset(rows, 0, sizeof *rows);
         rows->arena = arena;
@@ -31,7 +31,7 @@ static void rows_grow(struct query_rows *rows)
         rows->cap = cap;
 }
 
-void query_rows_add(struct query_rows *rows)
+void leat_query_rows_add(struct query_rows *rows)
 {
         if (rows->batch.rows == rows->cap)
                 rows_grow(rows);
@@ -48,17 +48,18 @@ static struct leat_column *rows_cell(struct query_rows *rows, uint32_t column, u
         return col;
 }
 
-void query_rows_text(struct query_rows *rows, uint32_t column, const char *text)
+void leat_query_rows_text(struct query_rows *rows, uint32_t column, const char *text)
 {
         uint32_t row;
         if (text == NULL)
                 return;
         struct leat_column *col = rows_cell(rows, column, &row);
         LEAT_ASSERT(col->type.id == LEAT_T_VARCHAR);
-        ((struct leat_string *)col->data)[row] = leat_string_borrow(leat_view_str(leat_arena_strdup(rows->arena, text)));
+        ((struct leat_string *)col->data)[row] =
+                leat_string_borrow(leat_view_str(leat_arena_strdup(rows->arena, text)));
 }
 
-void query_rows_int(struct query_rows *rows, uint32_t column, int64_t value)
+void leat_query_rows_int(struct query_rows *rows, uint32_t column, int64_t value)
 {
         uint32_t row;
         struct leat_column *col = rows_cell(rows, column, &row);
@@ -66,7 +67,7 @@ void query_rows_int(struct query_rows *rows, uint32_t column, int64_t value)
         memcpy((uint8_t *)col->data + row * width, &value, width);
 }
 
-void query_rows_double(struct query_rows *rows, uint32_t column, double value)
+void leat_query_rows_double(struct query_rows *rows, uint32_t column, double value)
 {
         uint32_t row;
         struct leat_column *col = rows_cell(rows, column, &row);

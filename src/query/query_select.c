@@ -12,11 +12,11 @@
 
 #include "query_int.h"
 
-int query_select_prepare(struct query_stmt *st, struct leat_span body, const struct leat_type *hints, uint32_t count,
-                         struct leat_error *err)
+int leat_query_select_prepare(struct query_stmt *st, struct leat_span body, const struct leat_type *hints,
+                              uint32_t count, struct leat_error *err)
 {
-        LEAT_TRY(leat_sql_select(st->session->query->env, st->arena, leat_view_str(st->text), body, hints, count, &st->sql,
-                                 err));
+        LEAT_TRY(leat_sql_select(st->session->query->env, st->arena, leat_view_str(st->text), body, hints, count,
+                                 &st->sql, err));
         st->desc.param_count = st->sql.param_count;
         st->desc.params = st->sql.param_types;
         st->desc.column_count = st->sql.column_count;
@@ -40,22 +40,22 @@ static int take_pictures(struct query_stmt *st, struct leat_arena *arena, struct
                 if (view->kind != LEAT_OBJECT_MATVIEW)
                         continue;
                 if (s->txn == LEAT_PG_IDLE || s->picture_count == 0)
-                        LEAT_TRY(query_session_wait_fresh(s, view, arena, err));
-                LEAT_TRY(query_session_picture(s, view->view->pipeline, &pic, err));
+                        LEAT_TRY(leat_query_session_wait_fresh(s, view, arena, err));
+                LEAT_TRY(leat_query_session_picture(s, view->view->pipeline, &pic, err));
                 LEAT_TRY(leat_picture_check(pic, view->id, view->name, err));
         }
         return 0;
 }
 
-int query_select_open(struct query_cursor *cur, const struct leat_batch *params, struct leat_error *err)
+int leat_query_select_open(struct query_cursor *cur, const struct leat_batch *params, struct leat_error *err)
 {
         struct query_stmt *st = cur->stmt;
         struct query_session *s = st->session;
-        LEAT_TRY(query_session_conn(s, err));
+        LEAT_TRY(leat_query_session_conn(s, err));
         LEAT_TRY(take_pictures(st, cur->arena, err));
         s->catalog = st->sql.catalog;
         if (st->plan == NULL) {
-                LEAT_TRY(query_views_inline(s, st->arena, &st->sql, &st->engine_sql, err));
+                LEAT_TRY(leat_query_views_inline(s, st->arena, &st->sql, &st->engine_sql, err));
                 int rc = leat_plan_prepare(s->conn, st->engine_sql, &st->plan, err);
                 if (rc != 0) {
                         leat_sql_map_error(st->sql.map, err);
@@ -118,7 +118,7 @@ static int inline_view(struct query_session *s, struct leat_arena *arena, const 
         (void)s;
         if (view == NULL || view->view == NULL)
                 return leat_error_set(err, LEAT_ENORELATION, "relation \"%s\" does not exist", key->name);
-        LEAT_TRY(query_graph(view, arena, &graph, err));
+        LEAT_TRY(leat_query_graph(view, arena, &graph, err));
         leat_buf_add_str(&source, "leat_scan(");
         const char *inner = leat_arena_printf(arena, "@%s", key_text);
         leat_sql_quote_text(&source, leat_view_str(inner));
@@ -130,8 +130,8 @@ static int inline_view(struct query_session *s, struct leat_arena *arena, const 
         return 0;
 }
 
-int query_views_inline(struct query_session *s, struct leat_arena *arena, const struct leat_sql_query *sql,
-                       const char **ret_sql, struct leat_error *err)
+int leat_query_views_inline(struct query_session *s, struct leat_arena *arena, const struct leat_sql_query *sql,
+                            const char **ret_sql, struct leat_error *err)
 {
         static const char call[] = "leat_scan('";
         struct leat_buf out = LEAT_BUF_INIT;

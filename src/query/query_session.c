@@ -20,12 +20,13 @@
 #define QUERY_FIRST_PICTURE_US (10LL * 1000 * 1000)
 
 /* ---- the shared part ------------------------------------------------------------ */
-int query_engine(struct leat_query *q, struct leat_engine **ret_engine, struct leat_error *err)
+int leat_query_engine(struct leat_query *q, struct leat_engine **ret_engine, struct leat_error *err)
 {
         int rc = 0;
         pthread_mutex_lock(&q->mutex);
         if (q->engine == NULL) {
-                struct leat_engine_options options = {.threads = 1, .memory_bytes = leat_param(LEAT_P_QUERY_MEMORY_BYTES)};
+                struct leat_engine_options options = {.threads = 1,
+                                                      .memory_bytes = leat_param(LEAT_P_QUERY_MEMORY_BYTES)};
                 rc = leat_engine_open(&options, &q->engine, err);
         }
         *ret_engine = q->engine;
@@ -45,8 +46,8 @@ static bool topic_exists(void *arg, const char *name)
 
 static void ddl_context(struct leat_query *q, struct leat_sql_ddl_context *ctx)
 {
-        *ctx = (struct leat_sql_ddl_context){.catalog = q->catalog, .feed = q->feed, .env = q->env,
-                                             .compile = query_compile, .compile_arg = q};
+        *ctx = (struct leat_sql_ddl_context){
+                .catalog = q->catalog, .feed = q->feed, .env = q->env, .compile = leat_query_compile, .compile_arg = q};
 }
 
 /* Brings views up to date with the catalog; completes cut-off statements once. */
@@ -72,7 +73,8 @@ static void follow_once(struct leat_query *q, uint64_t *io_version)
                         leat_diag_error("query", "pipelines cannot be followed", &err);
                 else
                         *io_version = catalog->snapshot->version;
-                (void)!leat_catalog_applied_set(q->follow_catalog, "query", (int)getpid(), catalog->snapshot->version, NULL);
+                (void)!leat_catalog_applied_set(q->follow_catalog, "query", (int)getpid(), catalog->snapshot->version,
+                                                NULL);
         }
         leat_sql_catalog_unref(catalog);
 }
@@ -92,10 +94,10 @@ static int open_parts(struct leat_query *q, struct leat_error *err)
 {
         char path[4096];
         struct leat_catalog *env_catalog;
-        struct leat_views_options views = {.data_dir = q->options.data_dir, .kafka = q->options.kafka,
-                                           .stats = q->options.stats};
-        struct leat_sql_env_options env = {.system_ops = &query_system_ops, .system_arg = q,
-                                           .topic_exists = topic_exists, .topic_arg = q};
+        struct leat_views_options views = {
+                .data_dir = q->options.data_dir, .kafka = q->options.kafka, .stats = q->options.stats};
+        struct leat_sql_env_options env = {
+                .system_ops = &leat_query_system_ops, .system_arg = q, .topic_exists = topic_exists, .topic_arg = q};
         snprintf(path, sizeof path, "%s/catalog.db", q->options.data_dir);
         LEAT_TRY(leat_catalog_open(path, &q->catalog, err));
         LEAT_TRY(leat_catalog_open(path, &q->follow_catalog, err));
@@ -108,8 +110,11 @@ static int open_parts(struct leat_query *q, struct leat_error *err)
         }
         LEAT_TRY(leat_feed_open(&q->options.kafka, "leat-query", &q->feed, err));
         LEAT_TRY(leat_views_open(&views, &q->views, err));
-        struct leat_panels_options panels = {.views = q->views, .run = query_panel_run, .moved = query_panel_moved,
-                                             .dashboard = query_panel_dashboard, .arg = q};
+        struct leat_panels_options panels = {.views = q->views,
+                                             .run = leat_query_panel_run,
+                                             .moved = leat_query_panel_moved,
+                                             .dashboard = leat_query_panel_dashboard,
+                                             .arg = q};
         return leat_panels_open(&panels, &q->panels, err);
 }
 
@@ -117,7 +122,7 @@ int leat_query_open(const struct leat_query_options *options, struct leat_query 
 {
         struct leat_query *q = leat_calloc(1, sizeof *q);
         q->options = *options;
-        q->flow = query_flow_new();
+        q->flow = leat_query_flow_new();
         pthread_mutex_init(&q->mutex, NULL);
         pthread_mutex_init(&q->topic_mutex, NULL);
         int rc = open_parts(q, err);
@@ -142,7 +147,7 @@ void leat_query_close(struct leat_query *q)
                 pthread_join(q->follower, NULL);
         leat_panels_close(q->panels);
         if (q->panel_session != NULL)
-                query_session_close(q->panel_session);
+                leat_query_session_close(q->panel_session);
         leat_views_close(q->views);
         leat_sql_env_close(q->env);
         leat_engine_close(q->engine);
@@ -153,13 +158,14 @@ void leat_query_close(struct leat_query *q)
         leat_catalog_close(q->follow_catalog);
         leat_feed_close(q->topic_feed);
         pthread_mutex_destroy(&q->topic_mutex);
-        query_flow_free(q->flow);
+        leat_query_flow_free(q->flow);
         pthread_mutex_destroy(&q->mutex);
         free(q);
 }
 
 /* ---- sessions ---------------------------------------------------------------------- */
-int query_session_open(void *arg, const struct leat_pg_session_info *info, void **ret_session, struct leat_error *err)
+int leat_query_session_open(void *arg, const struct leat_pg_session_info *info, void **ret_session,
+                            struct leat_error *err)
 {
         struct query_session *s = leat_calloc(1, sizeof *s);
         (void)err;
@@ -172,10 +178,10 @@ int query_session_open(void *arg, const struct leat_pg_session_info *info, void 
         return 0;
 }
 
-void query_session_close(void *session)
+void leat_query_session_close(void *session)
 {
         struct query_session *s = session;
-        query_session_drop_pictures(s);
+        leat_query_session_drop_pictures(s);
         while (s->prepared != NULL) {
                 struct query_prepared *next = s->prepared->next;
                 free(s->prepared->name);
@@ -183,7 +189,7 @@ void query_session_close(void *session)
                 free(s->prepared);
                 s->prepared = next;
         }
-        query_setting_free(s);
+        leat_query_setting_free(s);
         leat_feed_writer_close(s->writer);
         leat_feed_close(s->feed);
         leat_conn_close(s->conn);
@@ -193,14 +199,14 @@ void query_session_close(void *session)
         free(s);
 }
 
-int query_session_conn(struct query_session *s, struct leat_error *err)
+int leat_query_session_conn(struct query_session *s, struct leat_error *err)
 {
         struct leat_engine *engine;
         struct leat_conn *conn;
         if (s->conn != NULL)
                 return 0;
-        LEAT_TRY(query_engine(s->query, &engine, err));
-        LEAT_TRY(leat_conn_open(engine, &query_relation_ops, s, &conn, err));
+        LEAT_TRY(leat_query_engine(s->query, &engine, err));
+        LEAT_TRY(leat_conn_open(engine, &leat_query_relation_ops, s, &conn, err));
         int rc = leat_conn_exec(conn, leat_sql_macros(), err);
         if (rc != 0) {
                 leat_conn_close(conn);
@@ -212,7 +218,7 @@ int query_session_conn(struct query_session *s, struct leat_error *err)
         return 0;
 }
 
-int query_session_feed(struct query_session *s, struct leat_error *err)
+int leat_query_session_feed(struct query_session *s, struct leat_error *err)
 {
         struct leat_feed *feed;
         if (s->feed != NULL)
@@ -224,7 +230,7 @@ int query_session_feed(struct query_session *s, struct leat_error *err)
         return 0;
 }
 
-void query_session_wrote(struct query_session *s, const struct leat_tick_position *position)
+void leat_query_session_wrote(struct query_session *s, const struct leat_tick_position *position)
 {
         for (uint32_t i = 0; i < s->written_count; i++) {
                 struct leat_tick_position *p = &s->written[i];
@@ -240,15 +246,15 @@ void query_session_wrote(struct query_session *s, const struct leat_tick_positio
         s->written[s->written_count++] = *position;
 }
 
-void query_session_drop_pictures(struct query_session *s)
+void leat_query_session_drop_pictures(struct query_session *s)
 {
         for (uint32_t i = 0; i < s->picture_count; i++)
                 leat_picture_unref(s->pictures[i]);
         s->picture_count = 0;
 }
 
-int query_session_picture(struct query_session *s, const char *pipeline, struct leat_picture **ret_picture,
-                          struct leat_error *err)
+int leat_query_session_picture(struct query_session *s, const char *pipeline, struct leat_picture **ret_picture,
+                               struct leat_error *err)
 {
         for (uint32_t i = 0; i < s->picture_count; i++) {
                 if (strcmp(leat_picture_tick(s->pictures[i])->pipeline, pipeline) == 0) {
@@ -257,7 +263,8 @@ int query_session_picture(struct query_session *s, const char *pipeline, struct 
                 }
         }
         if (s->picture_count == QUERY_PIPELINES_MAX)
-                return leat_error_set(err, LEAT_ETOOBIG, "one statement reads more than %d pipelines", QUERY_PIPELINES_MAX);
+                return leat_error_set(err, LEAT_ETOOBIG, "one statement reads more than %d pipelines",
+                                      QUERY_PIPELINES_MAX);
         LEAT_TRY(leat_picture_get(s->query->views, pipeline, QUERY_FIRST_PICTURE_US, ret_picture, err));
         s->pictures[s->picture_count++] = *ret_picture;
         return 0;
@@ -271,7 +278,7 @@ static int ends_now(struct query_session *s, const char *pipeline, struct leat_a
         struct leat_picture *pic;
         struct leat_feed_topic *topics;
         uint32_t topic_count, count = 0, room = 0;
-        LEAT_TRY(query_session_feed(s, err));
+        LEAT_TRY(leat_query_session_feed(s, err));
         LEAT_TRY(leat_picture_get(s->query->views, pipeline, QUERY_FIRST_PICTURE_US, &pic, err));
         const struct leat_tick *tick = leat_picture_tick(pic);
         int rc = leat_feed_topics(s->feed, arena, &topics, &topic_count, err);
@@ -287,7 +294,8 @@ static int ends_now(struct query_session *s, const char *pipeline, struct leat_a
                 int64_t *ends = leat_arena_alloc(arena, (size_t)topics[t].partitions * sizeof *ends);
                 rc = leat_feed_offsets(s->feed, topics[t].name, LEAT_FEED_LATEST, ends, topics[t].partitions, err);
                 for (int32_t p = 0; rc == 0 && p < topics[t].partitions; p++)
-                        positions[count++] = (struct leat_tick_position){.topic = topics[t].id, .partition = p, .offset = ends[p]};
+                        positions[count++] =
+                                (struct leat_tick_position){.topic = topics[t].id, .partition = p, .offset = ends[p]};
         }
         leat_picture_unref(pic);
         *ret_positions = positions;
@@ -295,11 +303,11 @@ static int ends_now(struct query_session *s, const char *pipeline, struct leat_a
         return rc;
 }
 
-int query_session_wait_fresh(struct query_session *s, const struct leat_object *view, struct leat_arena *arena,
-                             struct leat_error *err)
+int leat_query_session_wait_fresh(struct query_session *s, const struct leat_object *view, struct leat_arena *arena,
+                                  struct leat_error *err)
 {
-        const char *mode = query_setting_get(s, "leat.freshness");
-        int64_t wait_us = query_setting_duration_us(s, "leat.wait_timeout");
+        const char *mode = leat_query_setting_get(s, "leat.freshness");
+        int64_t wait_us = leat_query_setting_duration_us(s, "leat.wait_timeout");
         struct leat_tick_position *positions = s->written;
         uint32_t count = s->written_count;
         if (strcmp(mode, "none") == 0)
@@ -311,21 +319,21 @@ int query_session_wait_fresh(struct query_session *s, const struct leat_object *
         return leat_views_wait(s->query->views, view->view->pipeline, view->id, positions, count, wait_us, err);
 }
 
-enum leat_pg_txn query_session_txn(void *session)
+enum leat_pg_txn leat_query_session_txn(void *session)
 {
         return ((struct query_session *)session)->txn;
 }
 
-void query_session_failed(void *session)
+void leat_query_session_failed(void *session)
 {
         struct query_session *s = session;
         if (s->txn == LEAT_PG_IN_TXN)
                 s->txn = LEAT_PG_FAILED;
         else if (s->txn == LEAT_PG_IDLE)
-                query_session_drop_pictures(s);
+                leat_query_session_drop_pictures(s);
 }
 
-void query_session_cancel(void *session)
+void leat_query_session_cancel(void *session)
 {
         struct query_session *s = session;
         atomic_store(&s->canceled, true);

@@ -82,7 +82,7 @@ static struct query_setting *find_setting(const struct query_session *s, const c
         return set;
 }
 
-const char *query_setting_get(const struct query_session *s, const char *name)
+const char *leat_query_setting_get(const struct query_session *s, const char *name)
 {
         const struct query_setting *set = find_setting(s, name);
         const struct setting_info *info = find_info(name);
@@ -136,7 +136,8 @@ static int check_value(const struct setting_info *info, const char *value, struc
         return 0;
 }
 
-int query_setting_set(struct query_session *s, const char *name, const char *value, bool local, struct leat_error *err)
+int leat_query_setting_set(struct query_session *s, const char *name, const char *value, bool local,
+                           struct leat_error *err)
 {
         const struct setting_info *info = find_info(name);
         if (info == NULL) {
@@ -165,24 +166,24 @@ int query_setting_set(struct query_session *s, const char *name, const char *val
         return 0;
 }
 
-void query_setting_reset(struct query_session *s, const char *name)
+void leat_query_setting_reset(struct query_session *s, const char *name)
 {
         for (struct query_setting *set = s->settings; set != NULL; set = set->next)
                 if (name == NULL || strcasecmp(set->info->name, name) == 0)
-                        (void)!query_setting_set(s, set->info->name, NULL, false, NULL);
+                        (void)!leat_query_setting_set(s, set->info->name, NULL, false, NULL);
 }
 
-void query_setting_list(const struct query_session *s, struct query_rows *rows)
+void leat_query_setting_list(const struct query_session *s, struct query_rows *rows)
 {
         for (size_t i = 0; i < LEAT_ARRAY_LEN(settings); i++) {
-                query_rows_add(rows);
-                query_rows_text(rows, 0, settings[i].name);
-                query_rows_text(rows, 1, query_setting_get(s, settings[i].name));
-                query_rows_text(rows, 2, settings[i].help);
+                leat_query_rows_add(rows);
+                leat_query_rows_text(rows, 0, settings[i].name);
+                leat_query_rows_text(rows, 1, leat_query_setting_get(s, settings[i].name));
+                leat_query_rows_text(rows, 2, settings[i].help);
         }
 }
 
-void query_setting_end_txn(struct query_session *s, bool commit)
+void leat_query_setting_end_txn(struct query_session *s, bool commit)
 {
         (void)commit; /* SET LOCAL ends either way; other settings stay, as reads are all that a transaction holds */
         for (struct query_setting *set = s->settings; set != NULL; set = set->next) {
@@ -190,19 +191,19 @@ void query_setting_end_txn(struct query_session *s, bool commit)
                         continue;
                 char *before = set->before;
                 set->before = NULL;
-                (void)!query_setting_set(s, set->info->name, before, false, NULL);
+                (void)!leat_query_setting_set(s, set->info->name, before, false, NULL);
                 free(before);
         }
 }
 
-int64_t query_setting_duration_us(const struct query_session *s, const char *name)
+int64_t leat_query_setting_duration_us(const struct query_session *s, const char *name)
 {
         int64_t us = 0;
-        const char *value = query_setting_get(s, name);
+        const char *value = leat_query_setting_get(s, name);
         return value != NULL && leat_duration_parse(leat_view_str(value), &us) ? us : 0;
 }
 
-void query_setting_free(struct query_session *s)
+void leat_query_setting_free(struct query_session *s)
 {
         while (s->settings != NULL) {
                 struct query_setting *next = s->settings->next;

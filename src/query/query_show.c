@@ -5,8 +5,8 @@
 #include "query_int.h"
 
 static const struct query_column topic_columns[] = {
-        {"name", LEAT_T_VARCHAR},     {"partitions", LEAT_T_INTEGER}, {"format", LEAT_T_VARCHAR},
-        {"primary_key", LEAT_T_VARCHAR}, {"watermark", LEAT_T_VARCHAR}, {"records", LEAT_T_BIGINT},
+        {"name", LEAT_T_VARCHAR},        {"partitions", LEAT_T_INTEGER}, {"format", LEAT_T_VARCHAR},
+        {"primary_key", LEAT_T_VARCHAR}, {"watermark", LEAT_T_VARCHAR},  {"records", LEAT_T_BIGINT},
         {"declared", LEAT_T_BOOLEAN},
 };
 static const struct query_column view_columns[] = {
@@ -14,21 +14,20 @@ static const struct query_column view_columns[] = {
         {"emit", LEAT_T_VARCHAR}, {"state", LEAT_T_VARCHAR}, {"reason", LEAT_T_VARCHAR},
 };
 static const struct query_column job_columns[] = {
-        {"view", LEAT_T_VARCHAR},          {"pipeline", LEAT_T_VARCHAR},   {"state", LEAT_T_VARCHAR},
-        {"input", LEAT_T_VARCHAR},         {"watermark", LEAT_T_TIMESTAMPTZ}, {"lag_records", LEAT_T_BIGINT},
-        {"late_rows", LEAT_T_BIGINT},      {"data_age_ms", LEAT_T_BIGINT}, {"progress", LEAT_T_VARCHAR},
+        {"view", LEAT_T_VARCHAR},     {"pipeline", LEAT_T_VARCHAR},      {"state", LEAT_T_VARCHAR},
+        {"input", LEAT_T_VARCHAR},    {"watermark", LEAT_T_TIMESTAMPTZ}, {"lag_records", LEAT_T_BIGINT},
+        {"late_rows", LEAT_T_BIGINT}, {"data_age_ms", LEAT_T_BIGINT},    {"progress", LEAT_T_VARCHAR},
         {"reason", LEAT_T_VARCHAR},
 };
 static const struct query_column pipeline_columns[] = {
-        {"name", LEAT_T_VARCHAR}, {"incarnation", LEAT_T_BIGINT},  {"pid", LEAT_T_INTEGER},
+        {"name", LEAT_T_VARCHAR}, {"incarnation", LEAT_T_BIGINT},    {"pid", LEAT_T_INTEGER},
         {"tick", LEAT_T_BIGINT},  {"tick_time", LEAT_T_TIMESTAMPTZ}, {"data_age_ms", LEAT_T_BIGINT},
 };
 static const struct query_column dashboard_columns[] = {
-        {"name", LEAT_T_VARCHAR}, {"title", LEAT_T_VARCHAR}, {"panels", LEAT_T_INTEGER}, {"variables", LEAT_T_VARCHAR},
-        {"refresh_ms", LEAT_T_BIGINT},
+        {"name", LEAT_T_VARCHAR},      {"title", LEAT_T_VARCHAR},     {"panels", LEAT_T_INTEGER},
+        {"variables", LEAT_T_VARCHAR}, {"refresh_ms", LEAT_T_BIGINT},
 };
-static const struct query_column table_columns[] = {
-        {"name", LEAT_T_VARCHAR}, {"kind", LEAT_T_VARCHAR}};
+static const struct query_column table_columns[] = {{"name", LEAT_T_VARCHAR}, {"kind", LEAT_T_VARCHAR}};
 static const struct query_column setting_columns[] = {
         {"name", LEAT_T_VARCHAR}, {"setting", LEAT_T_VARCHAR}, {"description", LEAT_T_VARCHAR}};
 static const struct query_column describe_columns[] = {
@@ -36,10 +35,11 @@ static const struct query_column describe_columns[] = {
 static const struct query_column definition_columns[] = {
         {"name", LEAT_T_VARCHAR}, {"title", LEAT_T_VARCHAR}, {"definition", LEAT_T_VARCHAR}};
 static const struct query_column create_columns[] = {{"name", LEAT_T_VARCHAR}, {"statement", LEAT_T_VARCHAR}};
-static const struct query_column explain_columns[] = {
-        {"id", LEAT_T_INTEGER},          {"operator", LEAT_T_VARCHAR}, {"detail", LEAT_T_VARCHAR},
-        {"properties", LEAT_T_VARCHAR}, {"inputs", LEAT_T_VARCHAR}};
-
+static const struct query_column explain_columns[] = {{"id", LEAT_T_INTEGER},
+                                                      {"operator", LEAT_T_VARCHAR},
+                                                      {"detail", LEAT_T_VARCHAR},
+                                                      {"properties", LEAT_T_VARCHAR},
+                                                      {"inputs", LEAT_T_VARCHAR}};
 
 static void show_columns(struct query_stmt *st, const struct query_column **ret_columns, uint32_t *ret_count)
 {
@@ -55,8 +55,14 @@ static void show_columns(struct query_stmt *st, const struct query_column **ret_
                         n = LEAT_ARRAY_LEN(definition_columns);
                 }
                 break;
-        case LEAT_STMT_SHOW_CREATE: c = create_columns; n = LEAT_ARRAY_LEN(create_columns); break;
-        case LEAT_STMT_EXPLAIN: c = explain_columns; n = LEAT_ARRAY_LEN(explain_columns); break;
+        case LEAT_STMT_SHOW_CREATE:
+                c = create_columns;
+                n = LEAT_ARRAY_LEN(create_columns);
+                break;
+        case LEAT_STMT_EXPLAIN:
+                c = explain_columns;
+                n = LEAT_ARRAY_LEN(explain_columns);
+                break;
         case LEAT_STMT_SHOW_SETTING:
                 one = leat_arena_alloc(st->arena, sizeof *one);
                 *one = (struct query_column){st->stmt.name, LEAT_T_VARCHAR};
@@ -65,31 +71,55 @@ static void show_columns(struct query_stmt *st, const struct query_column **ret_
                 break;
         default:
                 switch ((enum leat_show)st->stmt.show) {
-                case LEAT_SHOW_TOPICS: c = topic_columns; n = LEAT_ARRAY_LEN(topic_columns); break;
-                case LEAT_SHOW_VIEWS: c = view_columns; n = LEAT_ARRAY_LEN(view_columns); break;
-                case LEAT_SHOW_JOBS: c = job_columns; n = LEAT_ARRAY_LEN(job_columns); break;
-                case LEAT_SHOW_PIPELINES: c = pipeline_columns; n = LEAT_ARRAY_LEN(pipeline_columns); break;
-                case LEAT_SHOW_DASHBOARDS: c = dashboard_columns; n = LEAT_ARRAY_LEN(dashboard_columns); break;
-                case LEAT_SHOW_FLOW: c = query_flow_columns; n = query_flow_column_count; break;
-                case LEAT_SHOW_ALL: c = setting_columns; n = LEAT_ARRAY_LEN(setting_columns); break;
-                case LEAT_SHOW_TABLES: break;
+                case LEAT_SHOW_TOPICS:
+                        c = topic_columns;
+                        n = LEAT_ARRAY_LEN(topic_columns);
+                        break;
+                case LEAT_SHOW_VIEWS:
+                        c = view_columns;
+                        n = LEAT_ARRAY_LEN(view_columns);
+                        break;
+                case LEAT_SHOW_JOBS:
+                        c = job_columns;
+                        n = LEAT_ARRAY_LEN(job_columns);
+                        break;
+                case LEAT_SHOW_PIPELINES:
+                        c = pipeline_columns;
+                        n = LEAT_ARRAY_LEN(pipeline_columns);
+                        break;
+                case LEAT_SHOW_DASHBOARDS:
+                        c = dashboard_columns;
+                        n = LEAT_ARRAY_LEN(dashboard_columns);
+                        break;
+                case LEAT_SHOW_FLOW:
+                        c = leat_query_flow_columns;
+                        n = leat_query_flow_column_count;
+                        break;
+                case LEAT_SHOW_ALL:
+                        c = setting_columns;
+                        n = LEAT_ARRAY_LEN(setting_columns);
+                        break;
+                case LEAT_SHOW_TABLES:
+                        break;
                 }
         }
         *ret_columns = c;
         *ret_count = n;
 }
 
-int query_show_prepare(struct query_stmt *st, struct leat_error *err)
+int leat_query_show_prepare(struct query_stmt *st, struct leat_error *err)
 {
         const struct query_column *columns;
         uint32_t count;
-        if (st->stmt.kind == LEAT_STMT_SHOW_SETTING && query_setting_get(st->session, st->stmt.name) == NULL) {
+        if (st->stmt.kind == LEAT_STMT_SHOW_SETTING && leat_query_setting_get(st->session, st->stmt.name) == NULL) {
                 leat_error_set(err, LEAT_ENOTFOUND, "unrecognized configuration parameter \"%s\"", st->stmt.name);
-                leat_error_hint(err, "SHOW ALL lists the parameters; SHOW TOPICS, VIEWS, JOBS, PIPELINES, DASHBOARDS list objects.");
+                leat_error_hint(
+                        err,
+                        "SHOW ALL lists the parameters; SHOW TOPICS, VIEWS, JOBS, PIPELINES, DASHBOARDS list objects.");
                 return LEAT_ENOTFOUND;
         }
         show_columns(st, &columns, &count);
-        query_desc_columns(st, columns, count);
+        leat_query_desc_columns(st, columns, count);
         return 0;
 }
 
@@ -99,14 +129,16 @@ static const char *names_of(struct leat_arena *arena, const struct leat_column_d
 {
         const char *text = NULL;
         for (uint32_t i = 0; i < count; i++)
-                text = text == NULL ? columns[keys[i]].name : leat_arena_printf(arena, "%s, %s", text, columns[keys[i]].name);
+                text = text == NULL ? columns[keys[i]].name
+                                    : leat_arena_printf(arena, "%s, %s", text, columns[keys[i]].name);
         return text;
 }
 
 /* Records between start and end of all partitions; -1 when the broker does not tell. */
 static int64_t topic_records(struct query_session *s, const char *name, int32_t partitions, struct leat_arena *arena)
 {
-        int64_t *ends = leat_arena_alloc(arena, (size_t)partitions * 2 * sizeof *ends), *starts = ends + partitions, n = 0;
+        int64_t *ends = leat_arena_alloc(arena, (size_t)partitions * 2 * sizeof *ends), *starts = ends + partitions,
+                n = 0;
         if (leat_feed_offsets(s->feed, name, LEAT_FEED_LATEST, ends, partitions, NULL) != 0 ||
             leat_feed_offsets(s->feed, name, LEAT_FEED_EARLIEST, starts, partitions, NULL) != 0)
                 return -1;
@@ -120,7 +152,7 @@ static int show_topics(struct query_session *s, const struct leat_snapshot *cat,
 {
         struct leat_feed_topic *topics;
         uint32_t count;
-        LEAT_TRY(query_session_feed(s, err));
+        LEAT_TRY(leat_query_session_feed(s, err));
         LEAT_TRY(leat_feed_topics(s->feed, rows->arena, &topics, &count, err));
         for (uint32_t i = 0; i < count; i++) {
                 const struct leat_object *o = leat_snapshot_find(cat, topics[i].name, false);
@@ -128,22 +160,24 @@ static int show_topics(struct query_session *s, const struct leat_snapshot *cat,
                 if (topics[i].internal)
                         continue;
                 int64_t records = topic_records(s, topics[i].name, topics[i].partitions, rows->arena);
-                query_rows_add(rows);
-                query_rows_text(rows, 0, topics[i].name);
-                query_rows_int(rows, 1, topics[i].partitions);
-                query_rows_text(rows, 2, t != NULL && t->format == LEAT_FORMAT_JSON ? "json" : "raw");
+                leat_query_rows_add(rows);
+                leat_query_rows_text(rows, 0, topics[i].name);
+                leat_query_rows_int(rows, 1, topics[i].partitions);
+                leat_query_rows_text(rows, 2, t != NULL && t->format == LEAT_FORMAT_JSON ? "json" : "raw");
                 if (t != NULL)
-                        query_rows_text(rows, 3, names_of(rows->arena, t->columns, t->keys, t->key_count));
+                        leat_query_rows_text(rows, 3, names_of(rows->arena, t->columns, t->keys, t->key_count));
                 if (t != NULL && t->watermark_column >= 0) {
                         struct leat_buf delay = LEAT_BUF_INIT;
                         leat_param_text(LEAT_PARAM_DURATION, t->watermark_delay_us, &delay);
-                        query_rows_text(rows, 4, leat_arena_printf(rows->arena, "%s - %s", t->columns[t->watermark_column].name,
-                                                                   leat_buf_cstr(&delay)));
+                        leat_query_rows_text(rows, 4,
+                                             leat_arena_printf(rows->arena, "%s - %s",
+                                                               t->columns[t->watermark_column].name,
+                                                               leat_buf_cstr(&delay)));
                         leat_buf_done(&delay);
                 }
                 if (records >= 0)
-                        query_rows_int(rows, 5, records);
-                query_rows_int(rows, 6, t != NULL);
+                        leat_query_rows_int(rows, 5, records);
+                leat_query_rows_int(rows, 6, t != NULL);
         }
         return 0;
 }
@@ -175,16 +209,17 @@ static int show_views(struct query_session *s, const struct leat_snapshot *cat, 
                 const struct leat_object *o = &cat->objects[i];
                 if (o->kind != LEAT_OBJECT_VIEW && o->kind != LEAT_OBJECT_MATVIEW)
                         continue;
-                query_rows_add(rows);
-                query_rows_text(rows, 0, o->name);
-                query_rows_text(rows, 1, leat_object_kind_name(o->kind));
+                leat_query_rows_add(rows);
+                leat_query_rows_text(rows, 0, o->name);
+                leat_query_rows_text(rows, 1, leat_object_kind_name(o->kind));
                 if (o->kind == LEAT_OBJECT_VIEW)
                         continue;
                 const struct leat_job *job = find_job(jobs, job_count, o->id);
-                query_rows_text(rows, 2, o->view->pipeline);
-                query_rows_text(rows, 3, o->view->emit == LEAT_EMIT_ON_WINDOW_CLOSE ? "on window close" : "changes");
-                query_rows_text(rows, 4, job == NULL ? "starting" : leat_job_state_name(job->state));
-                query_rows_text(rows, 5, job == NULL ? NULL : job->reason);
+                leat_query_rows_text(rows, 2, o->view->pipeline);
+                leat_query_rows_text(rows, 3,
+                                     o->view->emit == LEAT_EMIT_ON_WINDOW_CLOSE ? "on window close" : "changes");
+                leat_query_rows_text(rows, 4, job == NULL ? "starting" : leat_job_state_name(job->state));
+                leat_query_rows_text(rows, 5, job == NULL ? NULL : job->reason);
         }
         return 0;
 }
@@ -204,23 +239,23 @@ static void job_rows(struct query_session *s, const struct leat_snapshot *cat, c
         }
         for (uint32_t r = 0; r < LEAT_MAX(view->read_count, 1u); r++) {
                 const struct leat_object *in = view->read_count == 0 ? NULL : leat_snapshot_get(cat, view->reads[r]);
-                query_rows_add(rows);
-                query_rows_text(rows, 0, view->name);
-                query_rows_text(rows, 1, view->view->pipeline);
-                query_rows_text(rows, 2, job == NULL ? "starting" : leat_job_state_name(job->state));
-                query_rows_text(rows, 3, in == NULL ? NULL : in->name);
+                leat_query_rows_add(rows);
+                leat_query_rows_text(rows, 0, view->name);
+                leat_query_rows_text(rows, 1, view->view->pipeline);
+                leat_query_rows_text(rows, 2, job == NULL ? "starting" : leat_job_state_name(job->state));
+                leat_query_rows_text(rows, 3, in == NULL ? NULL : in->name);
                 for (uint32_t i = 0; in != NULL && tick != NULL && i < tick->input_count; i++) {
                         if (tick->inputs[i].object_id != in->id)
                                 continue;
                         if (tick->inputs[i].watermark_us != INT64_MIN)
-                                query_rows_int(rows, 4, tick->inputs[i].watermark_us);
-                        query_rows_int(rows, 5, tick->inputs[i].lag_records);
+                                leat_query_rows_int(rows, 4, tick->inputs[i].watermark_us);
+                        leat_query_rows_int(rows, 5, tick->inputs[i].lag_records);
                 }
-                query_rows_int(rows, 6, late);
+                leat_query_rows_int(rows, 6, late);
                 if (tick != NULL)
-                        query_rows_int(rows, 7, age_us / 1000);
-                query_rows_text(rows, 8, job == NULL ? NULL : job->progress);
-                query_rows_text(rows, 9, job == NULL ? NULL : job->reason);
+                        leat_query_rows_int(rows, 7, age_us / 1000);
+                leat_query_rows_text(rows, 8, job == NULL ? NULL : job->progress);
+                leat_query_rows_text(rows, 9, job == NULL ? NULL : job->reason);
         }
         leat_picture_unref(pic);
 }
@@ -246,15 +281,15 @@ static int show_pipelines(struct query_session *s, struct query_rows *rows, stru
         pthread_mutex_unlock(&s->query->mutex);
         for (uint32_t i = 0; rc == 0 && i < count; i++) {
                 struct leat_picture *pic;
-                query_rows_add(rows);
-                query_rows_text(rows, 0, leases[i].pipeline);
-                query_rows_int(rows, 1, (int64_t)leases[i].incarnation);
-                query_rows_int(rows, 2, leases[i].pid);
+                leat_query_rows_add(rows);
+                leat_query_rows_text(rows, 0, leases[i].pipeline);
+                leat_query_rows_int(rows, 1, (int64_t)leases[i].incarnation);
+                leat_query_rows_int(rows, 2, leases[i].pid);
                 if (leat_picture_get(s->query->views, leases[i].pipeline, 0, &pic, NULL) != 0)
                         continue;
-                query_rows_int(rows, 3, leat_picture_tick(pic)->tick);
-                query_rows_int(rows, 4, leat_picture_tick(pic)->time_us);
-                query_rows_int(rows, 5, leat_picture_age_us(s->query->views, pic, 0) / 1000);
+                leat_query_rows_int(rows, 3, leat_picture_tick(pic)->tick);
+                leat_query_rows_int(rows, 4, leat_picture_tick(pic)->time_us);
+                leat_query_rows_int(rows, 5, leat_picture_age_us(s->query->views, pic, 0) / 1000);
                 leat_picture_unref(pic);
         }
         return rc;
@@ -269,13 +304,14 @@ static void show_dashboards(const struct leat_snapshot *cat, struct query_rows *
                         continue;
                 for (uint32_t v = 0; v < o->dashboard->variable_count; v++)
                         variables = variables == NULL ? o->dashboard->variables[v].name
-                                                      : leat_arena_printf(rows->arena, "%s, %s", variables, o->dashboard->variables[v].name);
-                query_rows_add(rows);
-                query_rows_text(rows, 0, o->name);
-                query_rows_text(rows, 1, o->dashboard->title);
-                query_rows_int(rows, 2, o->dashboard->panel_count);
-                query_rows_text(rows, 3, variables);
-                query_rows_int(rows, 4, o->dashboard->refresh_us / 1000);
+                                                      : leat_arena_printf(rows->arena, "%s, %s", variables,
+                                                                          o->dashboard->variables[v].name);
+                leat_query_rows_add(rows);
+                leat_query_rows_text(rows, 0, o->name);
+                leat_query_rows_text(rows, 1, o->dashboard->title);
+                leat_query_rows_int(rows, 2, o->dashboard->panel_count);
+                leat_query_rows_text(rows, 3, variables);
+                leat_query_rows_int(rows, 4, o->dashboard->refresh_us / 1000);
         }
 }
 
@@ -284,9 +320,9 @@ static void show_tables(const struct leat_snapshot *cat, struct query_rows *rows
         for (uint32_t i = 0; i < cat->object_count; i++) {
                 if (cat->objects[i].kind == LEAT_OBJECT_DASHBOARD)
                         continue;
-                query_rows_add(rows);
-                query_rows_text(rows, 0, cat->objects[i].name);
-                query_rows_text(rows, 1, leat_object_kind_name(cat->objects[i].kind));
+                leat_query_rows_add(rows);
+                leat_query_rows_text(rows, 0, cat->objects[i].name);
+                leat_query_rows_text(rows, 1, leat_object_kind_name(cat->objects[i].kind));
         }
 }
 
@@ -315,11 +351,11 @@ static int describe_dashboard(struct query_stmt *st, const struct leat_snapshot 
         struct leat_buf json = LEAT_BUF_INIT;
         if (o == NULL)
                 return missing(st, err);
-        query_dashboard_json(o->dashboard, &json);
-        query_rows_add(rows);
-        query_rows_text(rows, 0, o->name);
-        query_rows_text(rows, 1, o->dashboard->title);
-        query_rows_text(rows, 2, leat_buf_cstr(&json));
+        leat_query_dashboard_json(o->dashboard, &json);
+        leat_query_rows_add(rows);
+        leat_query_rows_text(rows, 0, o->name);
+        leat_query_rows_text(rows, 1, o->dashboard->title);
+        leat_query_rows_text(rows, 2, leat_buf_cstr(&json));
         leat_buf_done(&json);
         return 0;
 }
@@ -336,12 +372,13 @@ static int describe_object(struct query_stmt *st, const struct leat_snapshot *ca
         for (uint32_t i = 0; i < count; i++) {
                 struct leat_buf type = LEAT_BUF_INIT;
                 leat_type_print(&columns[i].type, &type);
-                query_rows_add(rows);
-                query_rows_text(rows, 0, columns[i].name);
-                query_rows_text(rows, 1, leat_buf_cstr(&type));
-                query_rows_int(rows, 2, !columns[i].not_null);
-                query_rows_int(rows, 3, topic ? is_key(o->topic->keys, o->topic->key_count, i)
-                                              : is_key(o->view->keys, o->view->key_count, i));
+                leat_query_rows_add(rows);
+                leat_query_rows_text(rows, 0, columns[i].name);
+                leat_query_rows_text(rows, 1, leat_buf_cstr(&type));
+                leat_query_rows_int(rows, 2, !columns[i].not_null);
+                leat_query_rows_int(rows, 3,
+                                    topic ? is_key(o->topic->keys, o->topic->key_count, i)
+                                          : is_key(o->view->keys, o->view->key_count, i));
                 leat_buf_done(&type);
         }
         return 0;
@@ -350,16 +387,17 @@ static int describe_object(struct query_stmt *st, const struct leat_snapshot *ca
 static int show_create(struct query_stmt *st, const struct leat_snapshot *cat, struct query_rows *rows,
                        struct leat_error *err)
 {
-        const struct leat_object *o = leat_snapshot_find(cat, st->stmt.name, st->stmt.object_kind == LEAT_OBJECT_DASHBOARD);
+        const struct leat_object *o =
+                leat_snapshot_find(cat, st->stmt.name, st->stmt.object_kind == LEAT_OBJECT_DASHBOARD);
         struct leat_buf text = LEAT_BUF_INIT;
         if (o == NULL && st->stmt.object_kind == 0)
                 o = leat_snapshot_find(cat, st->stmt.name, true);
         if (o == NULL)
                 return missing(st, err);
         leat_sql_show_create(o, &text);
-        query_rows_add(rows);
-        query_rows_text(rows, 0, o->name);
-        query_rows_text(rows, 1, leat_buf_cstr(&text));
+        leat_query_rows_add(rows);
+        leat_query_rows_text(rows, 0, o->name);
+        leat_query_rows_text(rows, 1, leat_buf_cstr(&text));
         leat_buf_done(&text);
         return 0;
 }
@@ -374,19 +412,31 @@ static int fill(struct query_stmt *st, const struct leat_snapshot *cat, struct q
         if (st->stmt.kind == LEAT_STMT_SHOW_CREATE)
                 return show_create(st, cat, rows, err);
         if (st->stmt.kind == LEAT_STMT_SHOW_SETTING) {
-                query_rows_add(rows);
-                query_rows_text(rows, 0, query_setting_get(s, st->stmt.name));
+                leat_query_rows_add(rows);
+                leat_query_rows_text(rows, 0, leat_query_setting_get(s, st->stmt.name));
                 return 0;
         }
         switch ((enum leat_show)st->stmt.show) {
-        case LEAT_SHOW_TOPICS: return show_topics(s, cat, rows, err);
-        case LEAT_SHOW_VIEWS: return show_views(s, cat, rows, err);
-        case LEAT_SHOW_JOBS: return show_jobs(s, cat, rows, err);
-        case LEAT_SHOW_PIPELINES: return show_pipelines(s, rows, err);
-        case LEAT_SHOW_DASHBOARDS: show_dashboards(cat, rows); return 0;
-        case LEAT_SHOW_FLOW: query_flow_rows(s->query, cat, rows); return 0;
-        case LEAT_SHOW_TABLES: show_tables(cat, rows); return 0;
-        case LEAT_SHOW_ALL: query_setting_list(s, rows); return 0;
+        case LEAT_SHOW_TOPICS:
+                return show_topics(s, cat, rows, err);
+        case LEAT_SHOW_VIEWS:
+                return show_views(s, cat, rows, err);
+        case LEAT_SHOW_JOBS:
+                return show_jobs(s, cat, rows, err);
+        case LEAT_SHOW_PIPELINES:
+                return show_pipelines(s, rows, err);
+        case LEAT_SHOW_DASHBOARDS:
+                show_dashboards(cat, rows);
+                return 0;
+        case LEAT_SHOW_FLOW:
+                leat_query_flow_rows(s->query, cat, rows);
+                return 0;
+        case LEAT_SHOW_TABLES:
+                show_tables(cat, rows);
+                return 0;
+        case LEAT_SHOW_ALL:
+                leat_query_setting_list(s, rows);
+                return 0;
         }
         return leat_error_set(err, LEAT_EUNSUPPORTED, "this SHOW is not supported");
 }
@@ -397,12 +447,12 @@ static struct query_rows *new_rows(struct query_cursor *cur)
         uint32_t count;
         struct query_rows *rows = leat_arena_alloc(cur->arena, sizeof *rows);
         show_columns(cur->stmt, &columns, &count);
-        query_rows_init(rows, cur->arena, columns, count);
+        leat_query_rows_init(rows, cur->arena, columns, count);
         cur->rows = &rows->batch;
         return rows;
 }
 
-int query_show_open(struct query_cursor *cur, struct leat_error *err)
+int leat_query_show_open(struct query_cursor *cur, struct leat_error *err)
 {
         struct leat_sql_catalog *catalog;
         struct query_rows *rows = new_rows(cur);
@@ -423,12 +473,13 @@ static void graph_rows(const struct leat_stream_graph *graph, struct query_rows 
                 for (uint32_t k = 0; k < lines[i].input_count; k++)
                         inputs = inputs == NULL ? leat_arena_printf(rows->arena, "%u", lines[i].inputs[k])
                                                 : leat_arena_printf(rows->arena, "%s, %u", inputs, lines[i].inputs[k]);
-                query_rows_add(rows);
-                query_rows_int(rows, 0, lines[i].id);
-                query_rows_text(rows, 1, leat_arena_printf(rows->arena, "%*s%s", (int)lines[i].depth * 2, "", lines[i].op));
-                query_rows_text(rows, 2, lines[i].detail);
-                query_rows_text(rows, 3, lines[i].properties);
-                query_rows_text(rows, 4, inputs);
+                leat_query_rows_add(rows);
+                leat_query_rows_int(rows, 0, lines[i].id);
+                leat_query_rows_text(rows, 1,
+                                     leat_arena_printf(rows->arena, "%*s%s", (int)lines[i].depth * 2, "", lines[i].op));
+                leat_query_rows_text(rows, 2, lines[i].detail);
+                leat_query_rows_text(rows, 3, lines[i].properties);
+                leat_query_rows_text(rows, 4, inputs);
         }
 }
 
@@ -444,20 +495,21 @@ static int batch_rows(struct query_cursor *cur, const struct leat_stmt *stmt, st
         struct leat_result *result = NULL;
         const struct leat_batch *batch;
         LEAT_TRY(leat_sql_select(s->query->env, cur->arena, leat_view_str(st->text), stmt->body, NULL, 0, &query, err));
-        LEAT_TRY(query_session_conn(s, err));
+        LEAT_TRY(leat_query_session_conn(s, err));
         s->catalog = query.catalog;
-        LEAT_TRY(query_views_inline(s, cur->arena, &query, &sql, err));
+        LEAT_TRY(leat_query_views_inline(s, cur->arena, &query, &sql, err));
         int rc = leat_plan_prepare(s->conn, leat_arena_printf(cur->arena, "EXPLAIN %s", sql), &plan, err);
         if (rc == 0)
                 rc = leat_plan_run(plan, false, &result, err);
         while (rc == 0 && (rc = leat_result_next(result, &batch, err)) == 0 && batch != NULL) {
                 for (uint32_t r = 0; r < batch->rows; r++) {
-                        struct leat_view v = leat_string_view((struct leat_string *)batch->columns[batch->column_count - 1].data + r);
+                        struct leat_view v = leat_string_view(
+                                (struct leat_string *)batch->columns[batch->column_count - 1].data + r);
                         for (const char *p = (const char *)v.data, *end = p + v.len, *nl; p < end; p = nl + 1) {
                                 nl = memchr(p, '\n', (size_t)(end - p));
                                 nl = nl == NULL ? end : nl;
-                                query_rows_add(rows);
-                                query_rows_text(rows, 1, leat_arena_strndup(rows->arena, p, (size_t)(nl - p)));
+                                leat_query_rows_add(rows);
+                                leat_query_rows_text(rows, 1, leat_arena_strndup(rows->arena, p, (size_t)(nl - p)));
                         }
                 }
         }
@@ -466,7 +518,7 @@ static int batch_rows(struct query_cursor *cur, const struct leat_stmt *stmt, st
         return rc;
 }
 
-int query_explain_open(struct query_cursor *cur, struct leat_error *err)
+int leat_query_explain_open(struct query_cursor *cur, struct leat_error *err)
 {
         struct query_stmt *st = cur->stmt;
         const struct leat_stmt *inner = st->stmt.inner;
@@ -474,13 +526,15 @@ int query_explain_open(struct query_cursor *cur, struct leat_error *err)
         struct leat_sql_bound bound;
         struct leat_sql_compiled compiled;
         struct leat_stream_graph *graph;
-        struct leat_view_def def = {.pipeline = "main", .emit = inner->emit == 0 ? LEAT_EMIT_CHANGES : inner->emit,
-                                    .retention_us = -1, .max_state_bytes = -1};
+        struct leat_view_def def = {.pipeline = "main",
+                                    .emit = inner->emit == 0 ? LEAT_EMIT_CHANGES : inner->emit,
+                                    .retention_us = -1,
+                                    .max_state_bytes = -1};
         if (inner->kind == LEAT_STMT_SELECT && inner->emit == 0)
                 return batch_rows(cur, inner, rows, err);
         LEAT_TRY(leat_sql_bind_stream(st->session->query->env, cur->arena, inner, &bound, err));
         def.late = def.emit == LEAT_EMIT_CHANGES ? LEAT_LATE_APPLY : LEAT_LATE_DROP;
-        LEAT_TRY(query_compile(NULL, cur->arena, &bound, &def, &compiled, err));
+        LEAT_TRY(leat_query_compile(NULL, cur->arena, &bound, &def, &compiled, err));
         LEAT_TRY(leat_stream_graph_decode(cur->arena, compiled.graph, &graph, err));
         graph_rows(graph, rows);
         return 0;

@@ -38,7 +38,7 @@ static int split(void *session, struct leat_arena *arena, const char *sql, uint3
         return 0;
 }
 
-void query_desc_columns(struct query_stmt *st, const struct query_column *columns, uint32_t count)
+void leat_query_desc_columns(struct query_stmt *st, const struct query_column *columns, uint32_t count)
 {
         const char **names = leat_arena_alloc(st->arena, (count + 1) * sizeof *names);
         struct leat_type *types = leat_arena_alloc(st->arena, (count + 1) * sizeof *types);
@@ -72,7 +72,8 @@ static int prepare_execute(struct query_stmt *st, int depth, struct leat_error *
                 return leat_error_set(err, LEAT_EUNSUPPORTED, "EXECUTE inside a prepared statement is not supported");
         LEAT_TRY(prepare_text(st->session, p->sql, NULL, 0, depth + 1, &st->inner, err));
         if (st->inner->desc.param_count != st->stmt.argument_count)
-                return leat_error_set(err, LEAT_EINVAL, "wrong number of parameters for prepared statement \"%s\": %u expected, %u given",
+                return leat_error_set(err, LEAT_EINVAL,
+                                      "wrong number of parameters for prepared statement \"%s\": %u expected, %u given",
                                       st->stmt.name, st->inner->desc.param_count, st->stmt.argument_count);
         uint32_t params = st->desc.param_count;
         st->desc = st->inner->desc;
@@ -85,20 +86,24 @@ static int prepare_kind(struct query_stmt *st, const struct leat_type *hints, ui
 {
         switch (st->stmt.kind) {
         case LEAT_STMT_SELECT:
-                return query_select_prepare(st, st->stmt.body, hints, hint_count, err);
+                return leat_query_select_prepare(st, st->stmt.body, hints, hint_count, err);
         case LEAT_STMT_COPY:
                 st->desc.copy_out = true;
                 st->desc.copy_csv = st->stmt.copy_format == LEAT_COPY_CSV;
                 st->desc.copy_header = st->stmt.copy_header;
-                return query_select_prepare(st, st->stmt.body, hints, hint_count, err);
+                return leat_query_select_prepare(st, st->stmt.body, hints, hint_count, err);
         case LEAT_STMT_INSERT:
-                return query_insert_prepare(st, hints, hint_count, err);
-        case LEAT_STMT_SUBSCRIBE: case LEAT_STMT_SUBSCRIBE_DASHBOARD:
+                return leat_query_insert_prepare(st, hints, hint_count, err);
+        case LEAT_STMT_SUBSCRIBE:
+        case LEAT_STMT_SUBSCRIBE_DASHBOARD:
                 st->desc.copy_out = true;
-                return query_subscribe_prepare(st, err);
-        case LEAT_STMT_SHOW: case LEAT_STMT_SHOW_SETTING: case LEAT_STMT_SHOW_CREATE: case LEAT_STMT_DESCRIBE:
+                return leat_query_subscribe_prepare(st, err);
+        case LEAT_STMT_SHOW:
+        case LEAT_STMT_SHOW_SETTING:
+        case LEAT_STMT_SHOW_CREATE:
+        case LEAT_STMT_DESCRIBE:
         case LEAT_STMT_EXPLAIN:
-                return query_show_prepare(st, err);
+                return leat_query_show_prepare(st, err);
         case LEAT_STMT_EXECUTE:
                 return prepare_execute(st, depth, err);
         default:
@@ -126,8 +131,8 @@ static int prepare_text(struct query_session *s, const char *sql, const struct l
         st->arena = leat_arena_new(4096);
         st->text = leat_arena_strdup(st->arena, sql);
         int rc = leat_sql_parse(st->arena, leat_view_str(st->text), &at, &st->stmt, err);
-        if (rc == 0 && s->txn == LEAT_PG_FAILED && st->stmt.kind != LEAT_STMT_ROLLBACK && st->stmt.kind != LEAT_STMT_COMMIT &&
-            st->stmt.kind != LEAT_STMT_ROLLBACK_TO)
+        if (rc == 0 && s->txn == LEAT_PG_FAILED && st->stmt.kind != LEAT_STMT_ROLLBACK &&
+            st->stmt.kind != LEAT_STMT_COMMIT && st->stmt.kind != LEAT_STMT_ROLLBACK_TO)
                 rc = leat_error_set(err, LEAT_ESEQUENCE,
                                     "current transaction is aborted, commands ignored until end of transaction block");
         if (rc == 0)
@@ -165,7 +170,7 @@ static int open_set(struct query_cursor *cur, struct leat_error *err)
 {
         struct query_stmt *st = cur->stmt;
         struct query_session *s = st->session;
-        int rc = query_setting_set(s, st->stmt.name, st->stmt.value, st->stmt.local, err);
+        int rc = leat_query_setting_set(s, st->stmt.name, st->stmt.value, st->stmt.local, err);
         if (rc != 0 && err != NULL && st->stmt.name_at.len != 0)
                 err->position = leat_sql_position(leat_view_str(st->text), st->stmt.name_at.start);
         return rc;
@@ -185,9 +190,9 @@ static void open_end(struct query_cursor *cur, bool commit)
                 notice(s, "WARNING", "there is no transaction in progress");
         if (commit && s->txn == LEAT_PG_FAILED)
                 snprintf(cur->tag, sizeof cur->tag, "ROLLBACK");
-        query_setting_end_txn(s, commit);
+        leat_query_setting_end_txn(s, commit);
         s->txn = LEAT_PG_IDLE;
-        query_session_drop_pictures(s);
+        leat_query_session_drop_pictures(s);
 }
 
 static int open_prepare(struct query_cursor *cur, struct leat_error *err)
@@ -254,7 +259,7 @@ static int execute_args(struct query_cursor *cur, struct leat_batch **ret_params
                 return rc;
         struct query_cursor inner = {.stmt = args, .arena = cur->arena, .affected = -1};
         const struct leat_batch *row = NULL;
-        rc = query_select_open(&inner, NULL, err);
+        rc = leat_query_select_open(&inner, NULL, err);
         if (rc == 0)
                 rc = leat_result_next(inner.result, &row, err);
         if (rc == 0)
@@ -269,39 +274,48 @@ static int open_kind(struct query_cursor *cur, const struct leat_batch *params, 
         struct query_stmt *st = cur->stmt;
         struct query_session *s = st->session;
         switch (st->stmt.kind) {
-        case LEAT_STMT_SELECT: case LEAT_STMT_COPY:
-                return query_select_open(cur, params, err);
+        case LEAT_STMT_SELECT:
+        case LEAT_STMT_COPY:
+                return leat_query_select_open(cur, params, err);
         case LEAT_STMT_INSERT:
-                return query_insert_open(cur, params, err);
-        case LEAT_STMT_SUBSCRIBE: case LEAT_STMT_SUBSCRIBE_DASHBOARD:
-                return query_subscribe_open(cur, err);
-        case LEAT_STMT_SHOW: case LEAT_STMT_SHOW_SETTING: case LEAT_STMT_SHOW_CREATE: case LEAT_STMT_DESCRIBE:
-                return query_show_open(cur, err);
+                return leat_query_insert_open(cur, params, err);
+        case LEAT_STMT_SUBSCRIBE:
+        case LEAT_STMT_SUBSCRIBE_DASHBOARD:
+                return leat_query_subscribe_open(cur, err);
+        case LEAT_STMT_SHOW:
+        case LEAT_STMT_SHOW_SETTING:
+        case LEAT_STMT_SHOW_CREATE:
+        case LEAT_STMT_DESCRIBE:
+                return leat_query_show_open(cur, err);
         case LEAT_STMT_EXPLAIN:
-                return query_explain_open(cur, err);
+                return leat_query_explain_open(cur, err);
         case LEAT_STMT_VALIDATE:
-                return query_ddl_open(cur, true, err);
+                return leat_query_ddl_open(cur, true, err);
         case LEAT_STMT_SET:
                 return open_set(cur, err);
         case LEAT_STMT_RESET:
-                if (st->stmt.name != NULL && query_setting_get(s, st->stmt.name) == NULL)
-                        return leat_error_set(err, LEAT_ENOTFOUND, "unrecognized configuration parameter \"%s\"", st->stmt.name);
-                query_setting_reset(s, st->stmt.name);
+                if (st->stmt.name != NULL && leat_query_setting_get(s, st->stmt.name) == NULL)
+                        return leat_error_set(err, LEAT_ENOTFOUND, "unrecognized configuration parameter \"%s\"",
+                                              st->stmt.name);
+                leat_query_setting_reset(s, st->stmt.name);
                 return 0;
         case LEAT_STMT_BEGIN:
                 open_begin(s);
                 return 0;
-        case LEAT_STMT_COMMIT: case LEAT_STMT_ROLLBACK:
+        case LEAT_STMT_COMMIT:
+        case LEAT_STMT_ROLLBACK:
                 open_end(cur, st->stmt.kind == LEAT_STMT_COMMIT);
                 return 0;
-        case LEAT_STMT_SAVEPOINT: case LEAT_STMT_RELEASE:
+        case LEAT_STMT_SAVEPOINT:
+        case LEAT_STMT_RELEASE:
                 if (s->txn == LEAT_PG_IDLE)
                         return leat_error_set(err, LEAT_ESEQUENCE, "%s can only be used in transaction blocks",
                                               st->stmt.kind == LEAT_STMT_SAVEPOINT ? "SAVEPOINT" : "RELEASE SAVEPOINT");
                 return 0;
         case LEAT_STMT_ROLLBACK_TO:
                 if (s->txn == LEAT_PG_IDLE)
-                        return leat_error_set(err, LEAT_ESEQUENCE, "ROLLBACK TO SAVEPOINT can only be used in transaction blocks");
+                        return leat_error_set(err, LEAT_ESEQUENCE,
+                                              "ROLLBACK TO SAVEPOINT can only be used in transaction blocks");
                 s->txn = LEAT_PG_IN_TXN;
                 return 0;
         case LEAT_STMT_PREPARE:
@@ -309,14 +323,14 @@ static int open_kind(struct query_cursor *cur, const struct leat_batch *params, 
         case LEAT_STMT_DEALLOCATE:
                 return open_deallocate(s, st->stmt.name, err);
         case LEAT_STMT_DISCARD:
-                query_setting_reset(s, NULL);
+                leat_query_setting_reset(s, NULL);
                 return open_deallocate(s, NULL, err);
         default:
                 if (!leat_sql_is_ddl(&st->stmt))
                         return leat_error_set(err, LEAT_EUNSUPPORTED, "this statement is not supported");
                 if (s->txn == LEAT_PG_IN_TXN)
                         notice(s, "NOTICE", "definitions take effect at once: ROLLBACK does not undo them");
-                return query_ddl_open(cur, false, err);
+                return leat_query_ddl_open(cur, false, err);
         }
 }
 
@@ -325,7 +339,7 @@ static int open_cursor(void *stmt, const struct leat_batch *params, void **ret_c
         struct query_stmt *st = stmt;
         struct query_session *s = st->session;
         struct query_cursor *cur = leat_calloc(1, sizeof *cur);
-        int64_t timeout_us = query_setting_duration_us(s, "statement_timeout");
+        int64_t timeout_us = leat_query_setting_duration_us(s, "statement_timeout");
         struct leat_batch *args;
         int rc = 0;
         atomic_store(&s->canceled, false);
@@ -382,7 +396,9 @@ static const char *tag(void *cursor, bool *ret_counts, int64_t *ret_rows)
         case LEAT_STMT_SELECT:
                 *ret_counts = true;
                 return "SELECT";
-        case LEAT_STMT_COPY: case LEAT_STMT_SUBSCRIBE: case LEAT_STMT_SUBSCRIBE_DASHBOARD:
+        case LEAT_STMT_COPY:
+        case LEAT_STMT_SUBSCRIBE:
+        case LEAT_STMT_SUBSCRIBE_DASHBOARD:
                 *ret_counts = true;
                 return "COPY";
         case LEAT_STMT_INSERT:
@@ -404,12 +420,12 @@ static void close_cursor(void *cursor)
         leat_arena_free(cur->arena);
         free(cur);
         if (s->txn == LEAT_PG_IDLE)
-                query_session_drop_pictures(s);
+                leat_query_session_drop_pictures(s);
 }
 
 const struct leat_pg_backend leat_query_backend = {
-        .session_open = query_session_open,
-        .session_close = query_session_close,
+        .session_open = leat_query_session_open,
+        .session_close = leat_query_session_close,
         .split = split,
         .prepare = prepare,
         .describe = describe,
@@ -418,7 +434,7 @@ const struct leat_pg_backend leat_query_backend = {
         .next = next_rows,
         .tag = tag,
         .close = close_cursor,
-        .txn = query_session_txn,
-        .failed = query_session_failed,
-        .cancel = query_session_cancel,
+        .txn = leat_query_session_txn,
+        .failed = leat_query_session_failed,
+        .cancel = leat_query_session_cancel,
 };

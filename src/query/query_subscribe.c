@@ -23,9 +23,9 @@ struct subscription {
         struct leat_conn *conn;
         struct leat_plan *plans[SIDE_COUNT];
         const struct leat_view_event *event;
-        int side;                     /* being read */
+        int side; /* being read */
         struct leat_result *result;
-        struct leat_arena *arena;     /* one batch */
+        struct leat_arena *arena; /* one batch */
 };
 
 /* ---- relations of the event ------------------------------------------------------------- */
@@ -81,7 +81,8 @@ static int side_open(void *arg, const char *key, const uint32_t *columns, uint32
         v->out.column_count = count;
         v->out.columns = leat_arena_zalloc(v->arena, (count + 1) * sizeof *v->out.columns);
         if (u->event->snapshot != NULL && u->side == SIDE_ADDED)
-                rc = leat_scan_open(leat_picture_state(u->event->snapshot), leat_stream_arr_def(u->graph, 0).id, NULL, 0, &v->rows, err);
+                rc = leat_scan_open(leat_picture_state(u->event->snapshot), leat_stream_arr_def(u->graph, 0).id, NULL,
+                                    0, &v->rows, err);
         if (rc != 0) {
                 side_close(v);
                 return rc;
@@ -215,8 +216,8 @@ static int view_start(struct query_cursor *cur, struct subscription *u, struct l
 {
         static const char *const sources[SIDE_COUNT] = {"leat_scan('#removed')", "leat_scan('#added')"};
         struct leat_engine *engine;
-        LEAT_TRY(query_engine(u->session->query, &engine, err));
-        LEAT_TRY(query_graph(u->view, cur->arena, &u->graph, err));
+        LEAT_TRY(leat_query_engine(u->session->query, &engine, err));
+        LEAT_TRY(leat_query_graph(u->view, cur->arena, &u->graph, err));
         LEAT_TRY(leat_conn_open(engine, &side_ops, u, &u->conn, err));
         LEAT_TRY(leat_conn_exec(u->conn, leat_sql_macros(), err));
         for (int i = 0; i < SIDE_COUNT; i++) {
@@ -236,8 +237,8 @@ static int view_start(struct query_cursor *cur, struct subscription *u, struct l
 
 /* ---- dashboards -------------------------------------------------------------------------------- */
 static const struct query_column dashboard_columns[] = {
-        {"tick", LEAT_T_BIGINT},         {"panel", LEAT_T_INTEGER},          {"kind", LEAT_T_VARCHAR},
-        {"data", LEAT_T_VARCHAR},        {"data_age_ms", LEAT_T_BIGINT},     {"newest_event_time", LEAT_T_TIMESTAMPTZ},
+        {"tick", LEAT_T_BIGINT},  {"panel", LEAT_T_INTEGER},      {"kind", LEAT_T_VARCHAR},
+        {"data", LEAT_T_VARCHAR}, {"data_age_ms", LEAT_T_BIGINT}, {"newest_event_time", LEAT_T_TIMESTAMPTZ},
 };
 
 struct panel_state {
@@ -256,15 +257,15 @@ static int panel_next(struct query_cursor *cur, const struct leat_batch **ret_ro
                 LEAT_TRY(leat_panel_sub_next(p->sub, SUBSCRIBE_WAIT_US, &e, err));
         }
         leat_arena_reset(p->arena);
-        query_rows_init(&rows, p->arena, dashboard_columns, LEAT_ARRAY_LEN(dashboard_columns));
-        query_rows_add(&rows);
-        query_rows_int(&rows, 0, e->tick);
-        query_rows_int(&rows, 1, e->panel);
-        query_rows_text(&rows, 2, e->kind);
-        query_rows_text(&rows, 3, leat_arena_strndup(p->arena, (const char *)e->data.data, e->data.len));
-        query_rows_int(&rows, 4, e->age_ms);
+        leat_query_rows_init(&rows, p->arena, dashboard_columns, LEAT_ARRAY_LEN(dashboard_columns));
+        leat_query_rows_add(&rows);
+        leat_query_rows_int(&rows, 0, e->tick);
+        leat_query_rows_int(&rows, 1, e->panel);
+        leat_query_rows_text(&rows, 2, e->kind);
+        leat_query_rows_text(&rows, 3, leat_arena_strndup(p->arena, (const char *)e->data.data, e->data.len));
+        leat_query_rows_int(&rows, 4, e->age_ms);
         if (e->newest_us != INT64_MIN)
-                query_rows_int(&rows, 5, e->newest_us);
+                leat_query_rows_int(&rows, 5, e->newest_us);
         struct leat_batch *batch = leat_arena_alloc(p->arena, sizeof *batch);
         *batch = rows.batch;
         *ret_rows = batch;
@@ -320,9 +321,11 @@ static int find_view(struct query_stmt *st, const struct leat_object **ret_view,
         if (o == NULL) {
                 rc = leat_error_set(err, LEAT_ENORELATION, "relation \"%s\" does not exist", st->stmt.name);
         } else if (o->kind != LEAT_OBJECT_MATVIEW) {
-                rc = leat_error_set(err, LEAT_EUNSUPPORTED, "\"%s\" is a %s: only materialized views can be subscribed to",
-                                    o->name, leat_object_kind_name(o->kind));
-                leat_error_hint(err, "CREATE MATERIALIZED VIEW … AS SELECT … FROM %s; then subscribe to that.", o->name);
+                rc = leat_error_set(err, LEAT_EUNSUPPORTED,
+                                    "\"%s\" is a %s: only materialized views can be subscribed to", o->name,
+                                    leat_object_kind_name(o->kind));
+                leat_error_hint(err, "CREATE MATERIALIZED VIEW … AS SELECT … FROM %s; then subscribe to that.",
+                                o->name);
         }
         if (rc != 0 && err != NULL)
                 err->position = leat_sql_position(leat_view_str(st->text), st->stmt.name_at.start);
@@ -330,11 +333,11 @@ static int find_view(struct query_stmt *st, const struct leat_object **ret_view,
         return rc;
 }
 
-int query_subscribe_prepare(struct query_stmt *st, struct leat_error *err)
+int leat_query_subscribe_prepare(struct query_stmt *st, struct leat_error *err)
 {
         const struct leat_object *view;
         if (st->stmt.kind == LEAT_STMT_SUBSCRIBE_DASHBOARD) {
-                query_desc_columns(st, dashboard_columns, LEAT_ARRAY_LEN(dashboard_columns));
+                leat_query_desc_columns(st, dashboard_columns, LEAT_ARRAY_LEN(dashboard_columns));
                 return 0;
         }
         LEAT_TRY(find_view(st, &view, err));
@@ -355,7 +358,7 @@ int query_subscribe_prepare(struct query_stmt *st, struct leat_error *err)
         return 0;
 }
 
-int query_subscribe_open(struct query_cursor *cur, struct leat_error *err)
+int leat_query_subscribe_open(struct query_cursor *cur, struct leat_error *err)
 {
         if (cur->stmt->stmt.kind == LEAT_STMT_SUBSCRIBE_DASHBOARD)
                 return dashboard_open(cur, err);

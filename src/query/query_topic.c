@@ -36,9 +36,9 @@ struct topic_scan {
         struct topic_part *parts;
         int32_t left; /* partitions that are not read to their end */
         struct leat_format *format;
-        uint32_t count;                  /* wanted columns */
-        uint32_t all;                    /* those and the key columns that are not among them */
-        uint32_t *key_at;                /* where each key column stands */
+        uint32_t count;   /* wanted columns */
+        uint32_t all;     /* those and the key columns that are not among them */
+        uint32_t *key_at; /* where each key column stands */
         /* PRIMARY KEY: all rows so far, newest row of each key */
         struct leat_arena *rows_arena;
         struct leat_batch *rows;
@@ -59,7 +59,8 @@ static bool condition_number(const struct query_session *s, const struct leat_sc
                 const struct leat_column *col = &s->params->columns[c->param - 1];
                 if (!leat_column_valid(col, 0))
                         return false;
-                if (col->type.id == LEAT_T_BIGINT || col->type.id == LEAT_T_TIMESTAMPTZ || col->type.id == LEAT_T_TIMESTAMP) {
+                if (col->type.id == LEAT_T_BIGINT || col->type.id == LEAT_T_TIMESTAMPTZ ||
+                    col->type.id == LEAT_T_TIMESTAMP) {
                         *ret_value = *(const int64_t *)col->data;
                         return true;
                 }
@@ -120,7 +121,8 @@ static int limit_time(struct topic_scan *t, const struct leat_scan_condition *c,
         return 0;
 }
 
-static int limit(struct topic_scan *t, const struct leat_scan_key *key, const char *const *names, struct leat_error *err)
+static int limit(struct topic_scan *t, const struct leat_scan_key *key, const char *const *names,
+                 struct leat_error *err)
 {
         for (uint32_t i = 0; i < key->condition_count; i++) {
                 const struct leat_scan_condition *c = &key->conditions[i];
@@ -293,9 +295,11 @@ static int keyed_read(struct topic_scan *t, struct leat_error *err)
                 uint32_t first = t->rows->rows;
                 leat_batch_append(t->rows_arena, t->rows, rows.batch, 0, rows.batch->rows);
                 for (uint32_t i = 0; i < rows.batch->rows; i++)
-                        keep_row(t, first + i, rows.deleted != NULL && ((rows.deleted[i >> 6] >> (i & 63)) & 1), &key, &other);
+                        keep_row(t, first + i, rows.deleted != NULL && ((rows.deleted[i >> 6] >> (i & 63)) & 1), &key,
+                                 &other);
                 if ((int64_t)leat_arena_bytes(t->rows_arena) > leat_param(LEAT_P_QUERY_MEMORY_BYTES)) {
-                        rc = leat_error_set(err, LEAT_ETOOBIG, "topic \"%s\" has more rows than query.memory.bytes holds", t->name);
+                        rc = leat_error_set(err, LEAT_ETOOBIG,
+                                            "topic \"%s\" has more rows than query.memory.bytes holds", t->name);
                         leat_error_hint(err, "Read it through a materialized view, or raise query.memory.bytes.");
                         break;
                 }
@@ -352,7 +356,7 @@ static int find_topic(struct topic_scan *t, const struct leat_scan_key *key, str
                         return leat_error_set(err, LEAT_ENORELATION, "relation \"%s\" does not exist", key->name);
                 t->def = o->topic;
         }
-        LEAT_TRY(query_session_feed(t->session, err));
+        LEAT_TRY(leat_query_session_feed(t->session, err));
         return leat_feed_topic(t->session->feed, t->name, &t->topic, err);
 }
 
@@ -399,8 +403,8 @@ static int topic_start(struct topic_scan *t, const struct leat_scan_key *key, co
         return start_reading(t, err);
 }
 
-int query_topic_open(struct query_session *s, const struct leat_scan_key *key, const uint32_t *columns, uint32_t count,
-                     struct query_scan **ret_scan, struct leat_error *err)
+int leat_query_topic_open(struct query_session *s, const struct leat_scan_key *key, const uint32_t *columns,
+                          uint32_t count, struct query_scan **ret_scan, struct leat_error *err)
 {
         struct topic_scan *t = leat_calloc(1, sizeof *t);
         t->session = s;

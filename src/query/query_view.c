@@ -13,7 +13,7 @@ enum { VIEW_CHUNK_ROWS = 16384 };
 
 struct view_scan {
         struct query_scan scan;
-        struct leat_arena *arena;       /* lives as long as the scan */
+        struct leat_arena *arena; /* lives as long as the scan */
         struct leat_picture *picture;
         struct leat_scan *rows;         /* everything, or */
         struct leat_gather *gather;     /* the rows of one key */
@@ -29,8 +29,8 @@ struct view_scan {
         struct leat_arena *chunk_arena;
 };
 
-int query_graph(const struct leat_object *view, struct leat_arena *arena, struct leat_stream_graph **ret_graph,
-                struct leat_error *err)
+int leat_query_graph(const struct leat_object *view, struct leat_arena *arena, struct leat_stream_graph **ret_graph,
+                     struct leat_error *err)
 {
         int rc = leat_stream_graph_decode(arena, view->view->graph, ret_graph, err);
         if (rc != 0)
@@ -44,11 +44,11 @@ static int view_graph(struct query_session *s, uint64_t view_id, struct leat_are
         *ret_view = leat_snapshot_get(s->catalog->snapshot, view_id);
         if (*ret_view == NULL || (*ret_view)->view == NULL)
                 return leat_error_set(err, LEAT_ENORELATION, "the view has been dropped");
-        return query_graph(*ret_view, arena, ret_graph, err);
+        return leat_query_graph(*ret_view, arena, ret_graph, err);
 }
 
-int query_view_describe(struct query_session *s, uint64_t view_id, struct leat_arena *arena, uint32_t *ret_count,
-                        const char ***ret_names, struct leat_type **ret_types, struct leat_error *err)
+int leat_query_view_describe(struct query_session *s, uint64_t view_id, struct leat_arena *arena, uint32_t *ret_count,
+                             const char ***ret_names, struct leat_type **ret_types, struct leat_error *err)
 {
         const struct leat_object *view;
         struct leat_stream_graph *graph;
@@ -81,17 +81,21 @@ static bool value_from_text(struct leat_arena *arena, const char *text, const st
                 memcpy(col->data, &s, sizeof s);
                 return true;
         }
-        case LEAT_T_TINYINT: case LEAT_T_SMALLINT: case LEAT_T_INTEGER: case LEAT_T_BIGINT:
+        case LEAT_T_TINYINT:
+        case LEAT_T_SMALLINT:
+        case LEAT_T_INTEGER:
+        case LEAT_T_BIGINT:
                 errno = 0;
                 value = strtoll(text, &end, 10);
                 if (errno != 0 || *end != '\0' || end == text)
                         return false;
                 memcpy(col->data, &value, leat_type_bytes(type));
                 /* A value outside the type is in no row; let the full scan say so. */
-                return leat_type_bytes(type) == 8 || (value >= INT32_MIN / (type->id == LEAT_T_INTEGER ? 1 : 65536) &&
-                                                      value <= INT32_MAX / (type->id == LEAT_T_INTEGER ? 1 : 65536) &&
-                                                      type->id != LEAT_T_TINYINT);
-        case LEAT_T_TIMESTAMP: case LEAT_T_TIMESTAMPTZ:
+                return leat_type_bytes(type) == 8 ||
+                       (value >= INT32_MIN / (type->id == LEAT_T_INTEGER ? 1 : 65536) &&
+                        value <= INT32_MAX / (type->id == LEAT_T_INTEGER ? 1 : 65536) && type->id != LEAT_T_TINYINT);
+        case LEAT_T_TIMESTAMP:
+        case LEAT_T_TIMESTAMPTZ:
                 if (!leat_time_parse(leat_view_str(text), &value))
                         return false;
                 memcpy(col->data, &value, 8);
@@ -115,7 +119,8 @@ static struct leat_batch *make_key(const struct query_session *s, struct leat_ar
         for (uint32_t k = 0; k < def->key_count; k++) {
                 const struct leat_scan_condition *found = NULL;
                 for (uint32_t c = 0; c < key->condition_count; c++)
-                        if (key->conditions[c].op == LEAT_SCAN_EQ && key->conditions[c].column == output->key_columns[k])
+                        if (key->conditions[c].op == LEAT_SCAN_EQ &&
+                            key->conditions[c].column == output->key_columns[k])
                                 found = &key->conditions[c];
                 if (found == NULL)
                         return NULL;
@@ -152,7 +157,8 @@ static void give(struct view_scan *v, const uint32_t *pick, uint32_t rows)
 {
         const struct leat_batch *from = v->chunk;
         if (pick != NULL && v->count != 0) {
-                struct leat_batch narrow = {.rows = v->chunk->rows, .column_count = v->count, .columns = v->out.columns};
+                struct leat_batch narrow = {
+                        .rows = v->chunk->rows, .column_count = v->count, .columns = v->out.columns};
                 for (uint32_t c = 0; c < v->count; c++)
                         v->out.columns[c] = v->chunk->columns[v->columns[c]];
                 from = leat_batch_gather(v->chunk_arena, &narrow, pick, rows);
@@ -245,8 +251,8 @@ static int start(struct view_scan *v, struct query_session *s, const struct leat
         return 0;
 }
 
-int query_view_open(struct query_session *s, const struct leat_scan_key *key, const uint32_t *columns, uint32_t count,
-                    struct query_scan **ret_scan, struct leat_error *err)
+int leat_query_view_open(struct query_session *s, const struct leat_scan_key *key, const uint32_t *columns,
+                         uint32_t count, struct query_scan **ret_scan, struct leat_error *err)
 {
         const struct leat_object *view;
         struct leat_stream_graph *graph;
@@ -262,7 +268,7 @@ int query_view_open(struct query_session *s, const struct leat_scan_key *key, co
         v->out.columns = leat_arena_zalloc(v->arena, (count + 1) * sizeof *v->out.columns);
         int rc = view_graph(s, key->object_id, v->arena, &view, &graph, err);
         if (rc == 0)
-                rc = query_session_picture(s, view->view->pipeline, &picture, err);
+                rc = leat_query_session_picture(s, view->view->pipeline, &picture, err);
         if (rc == 0) {
                 v->picture = leat_picture_ref(picture);
                 rc = start(v, s, key, view, graph, err);

@@ -87,7 +87,7 @@ static int learn(struct view_follower *f, struct leat_error *err)
                         kept |= known[k].id == f->known[i].id && known[k].arr == f->known[i].arr;
                 if (kept)
                         continue;
-                view_subs_drop(f, f->known[i].id);
+                leat_view_subs_drop(f, f->known[i].id);
                 (void)!leat_state_drop(f->state, f->known[i].arr, NULL);
         }
         if (rc == 0) {
@@ -168,15 +168,15 @@ static int apply_sections(struct view_follower *f, const struct leat_tick *tick,
         return 0;
 }
 
-int view_apply_tick(struct view_follower *f, const struct leat_tick *tick, struct leat_error *err)
+int leat_view_apply_tick(struct view_follower *f, const struct leat_tick *tick, struct leat_error *err)
 {
         if (tick->tick <= f->state_tick)
                 return 0;
-        struct view_change *change = view_change_begin(f, tick);
+        struct view_change *change = leat_view_change_begin(f, tick);
         int rc = apply_sections(f, tick, err);
         if (rc == 0)
                 f->state_tick = tick->tick;
-        view_change_end(f, change, rc == 0 ? tick : NULL);
+        leat_view_change_end(f, change, rc == 0 ? tick : NULL);
         return rc;
 }
 
@@ -192,9 +192,9 @@ static bool touches(const struct leat_tick *tick, uint64_t arr)
 }
 
 /* "Moved" and the picture change in one step: who sees the count sees the picture too. */
-void view_show(struct view_follower *f, const struct leat_tick *tick, bool all)
+void leat_view_show(struct view_follower *f, const struct leat_tick *tick, bool all)
 {
-        struct leat_picture *picture = view_picture_new(tick, f->state), *old;
+        struct leat_picture *picture = leat_view_picture_new(tick, f->state), *old;
         pthread_mutex_lock(&f->views->mutex);
         old = f->picture;
         f->picture = picture;
@@ -219,8 +219,8 @@ static int turn(struct view_follower *f, struct leat_error *err)
                         LEAT_TRY(leat_tick_reader_feed(f->ticks, &batches[b].records[r], &tick, err));
                         if (tick == NULL)
                                 continue;
-                        LEAT_TRY(view_apply_tick(f, tick, err));
-                        view_show(f, tick, false);
+                        LEAT_TRY(leat_view_apply_tick(f, tick, err));
+                        leat_view_show(f, tick, false);
                 }
         }
         return 0;
@@ -298,7 +298,7 @@ static void close_all(struct view_follower *f)
         pthread_mutex_lock(&f->views->mutex);
         struct leat_picture *picture = f->picture;
         f->picture = NULL;
-        view_subs_drop(f, 0);
+        leat_view_subs_drop(f, 0);
         pthread_mutex_unlock(&f->views->mutex);
         leat_picture_unref(picture);
         leat_state_close(f->state);
@@ -329,7 +329,7 @@ static int open_all(struct view_follower *f, struct leat_error *err)
         struct leat_tick tick;
         int rc = learn(f, err);
         if (rc == 0 && extra.len != 0 && leat_tick_decode_commit(arena, leat_buf_view(&extra), &tick, err) == 0)
-                view_show(f, &tick, true);
+                leat_view_show(f, &tick, true);
         leat_arena_free(arena);
         leat_buf_done(&extra);
         if (rc != 0)

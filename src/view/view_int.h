@@ -34,7 +34,7 @@ struct view_follower {
         struct leat_feed *feed;
         struct leat_feed_reader *reader;
         struct leat_state *state;
-        int64_t state_tick;      /* everything up to here is in the state */
+        int64_t state_tick; /* everything up to here is in the state */
         struct leat_tick_reader *ticks;
         struct leat_catalog *catalog;
         uint64_t *ignored; /* arrangements that are nobody's relation */
@@ -68,7 +68,7 @@ struct leat_picture {
 };
 
 /* A new picture, one reference; copies the commit. */
-struct leat_picture *view_picture_new(const struct leat_tick *tick, struct leat_state *state);
+struct leat_picture *leat_view_picture_new(const struct leat_tick *tick, struct leat_state *state);
 
 /* ---- subscriptions (view_sub.c) ---------------------------------------------------- */
 struct view_queued {
@@ -91,15 +91,15 @@ struct leat_view_sub {
 };
 
 /* Puts the picture of @tick in place and counts the views that it moved; @all: every view. In view_follow.c. */
-void view_show(struct view_follower *f, const struct leat_tick *tick, bool all);
+void leat_view_show(struct view_follower *f, const struct leat_tick *tick, bool all);
 /* Applies a tick and makes the events of it. */
-int view_apply_tick(struct view_follower *f, const struct leat_tick *tick, struct leat_error *err) LEAT_NODISCARD;
+int leat_view_apply_tick(struct view_follower *f, const struct leat_tick *tick, struct leat_error *err) LEAT_NODISCARD;
 
 /* Before a tick's sections are applied: the rows that they replace, for each subscriber. After: the event. */
 struct view_change;
-struct view_change *view_change_begin(struct view_follower *f, const struct leat_tick *tick);
-void view_change_end(struct view_follower *f, struct view_change *change, const struct leat_tick *tick);
+struct view_change *leat_view_change_begin(struct view_follower *f, const struct leat_tick *tick);
+void leat_view_change_end(struct view_follower *f, struct view_change *change, const struct leat_tick *tick);
 /* The follower loses this view, or ends. */
-void view_subs_drop(struct view_follower *f, uint64_t view_id);
+void leat_view_subs_drop(struct view_follower *f, uint64_t view_id);
 
 #endif

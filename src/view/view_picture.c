@@ -10,7 +10,7 @@ static void *copy(struct leat_arena *arena, const void *from, size_t bytes)
         return to;
 }
 
-struct leat_picture *view_picture_new(const struct leat_tick *tick, struct leat_state *state)
+struct leat_picture *leat_view_picture_new(const struct leat_tick *tick, struct leat_state *state)
 {
         struct leat_picture *p = leat_calloc(1, sizeof *p);
         struct leat_tick *t;

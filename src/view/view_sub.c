@@ -98,7 +98,7 @@ static struct leat_batch *distinct_keys(struct leat_arena *arena, const struct l
         return leat_batch_copy(arena, leat_batch_gather(arena, &keys, pick, n));
 }
 
-struct view_change *view_change_begin(struct view_follower *f, const struct leat_tick *tick)
+struct view_change *leat_view_change_begin(struct view_follower *f, const struct leat_tick *tick)
 {
         struct view_change *change = NULL;
         for (uint32_t i = 0; i < tick->section_count; i++) {
@@ -236,7 +236,7 @@ static void resend(struct view_follower *f, const struct view_change *change, co
                         }
 }
 
-void view_change_end(struct view_follower *f, struct view_change *change, const struct leat_tick *tick)
+void leat_view_change_end(struct view_follower *f, struct view_change *change, const struct leat_tick *tick)
 {
         if (tick != NULL) {
                 for (struct view_change_part *p = change != NULL ? change->parts : NULL; p != NULL; p = p->next)
@@ -255,7 +255,7 @@ void view_change_end(struct view_follower *f, struct view_change *change, const 
         free(change);
 }
 
-void view_subs_drop(struct view_follower *f, uint64_t view_id)
+void leat_view_subs_drop(struct view_follower *f, uint64_t view_id)
 {
         for (struct leat_view_sub **at = &f->subs; *at != NULL;) {
                 struct leat_view_sub *s = *at;

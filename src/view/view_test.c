@@ -97,8 +97,8 @@ static void do_tick(struct world *w, const char *site, int64_t number)
 {
         struct leat_error err;
         make_tick(w, site, number);
-        CHECK_OK(view_apply_tick(&w->f, &w->tick, &err), &err);
-        view_show(&w->f, &w->tick, false);
+        CHECK_OK(leat_view_apply_tick(&w->f, &w->tick, &err), &err);
+        leat_view_show(&w->f, &w->tick, false);
 }
 
 static struct leat_view_sub *subscribe(struct world *w)
@@ -250,15 +250,15 @@ LEAT_TEST(view_subscription_in_a_tick)
         world_open(&w);
         do_tick(&w, "SEA1", 7);
         make_tick(&w, "SEA1", 9);
-        struct view_change *change = view_change_begin(&w.f, &w.tick);
+        struct view_change *change = leat_view_change_begin(&w.f, &w.tick);
         CHECK(change == NULL);
         struct leat_view_sub *sub = subscribe(&w);
         e = next(sub);
         CHECK_INT(sum_of(e->snapshot), 7);
         struct leat_error err;
         CHECK_OK(leat_state_apply(w.f.state, ARR_ID, w.tick.tick, w.section.rows, w.section.weights, &err), &err);
-        view_change_end(&w.f, change, &w.tick);
-        view_show(&w.f, &w.tick, false);
+        leat_view_change_end(&w.f, change, &w.tick);
+        leat_view_show(&w.f, &w.tick, false);
         e = next(sub);
         CHECK(e != NULL && e->snapshot != NULL);
         CHECK_INT(sum_of(e->snapshot), 9);
@@ -281,8 +281,8 @@ LEAT_TEST(view_subscription_two_sections)
         two[1] = w.section;
         w.tick.section_count = 2;
         w.tick.sections = two;
-        CHECK_OK(view_apply_tick(&w.f, &w.tick, &err), &err);
-        view_show(&w.f, &w.tick, false);
+        CHECK_OK(leat_view_apply_tick(&w.f, &w.tick, &err), &err);
+        leat_view_show(&w.f, &w.tick, false);
         int64_t sum = 0;
         int events = 0;
         while ((e = next(sub)) != NULL) {
