@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
+#include <pthread.h>
 #include <stdio.h>
 
 #include "leat/os_test.h"
@@ -385,4 +386,79 @@ LEAT_TEST(state_power_loss)
                 leat_simdisk_free(disk);
                 CHECK_OK(leat_os_remove_tree(dir, &err), &err);
         }
+}
+
+/* ---- threads -------------------------------------------------------------------------- */
+
+struct readers {
+        pthread_mutex_t mutex;
+        struct leat_state_snapshot *snapshot; /* the newest */
+        bool stop;
+};
+
+/* Every snapshot holds whole ticks: all keys have the same text. */
+static void *read_on(void *arg)
+{
+        struct readers *r = arg;
+        for (;;) {
+                pthread_mutex_lock(&r->mutex);
+                struct leat_state_snapshot *snapshot = r->snapshot != NULL ? leat_state_snapshot_ref(r->snapshot) : NULL;
+                bool stop = r->stop;
+                pthread_mutex_unlock(&r->mutex);
+                if (stop) {
+                        leat_state_snapshot_unref(snapshot);
+                        return NULL;
+                }
+                struct leat_error err;
+                struct leat_arena *arena = leat_arena_new(0);
+                struct leat_batch *want = pair_rows(arena, 0, 300, "x"), *rows;
+                uint64_t *found;
+                int64_t same = 0;
+                if (snapshot != NULL) {
+                        LEAT_ASSERT(leat_state_lookup(snapshot, 7, first_columns(arena, want, 1), arena, &rows, &found, &err) == 0);
+                        for (uint32_t i = 0; i < 300; i++) {
+                                struct leat_cell cell = leat_column_cell(&rows->columns[1], i);
+                                int64_t tick = strtoll(leat_arena_strndup(arena, cell.data, cell.len), NULL, 10);
+                                LEAT_ASSERT(i == 0 || tick == same);
+                                same = tick;
+                        }
+                        LEAT_ASSERT(same == leat_state_snapshot_tick(snapshot));
+                }
+                leat_state_snapshot_unref(snapshot);
+                leat_arena_free(arena);
+        }
+}
+
+LEAT_TEST(state_snapshots_in_threads)
+{
+        struct leat_error err;
+        struct leat_state *state;
+        struct readers r = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+        pthread_t threads[2];
+        int64_t tick;
+        bool more;
+        CHECK_OK(open_pair(leat_test_tmpdir(), LEAT_STATE_WRITER, &state, &tick, NULL, &err), &err);
+        for (int i = 0; i < 2; i++)
+                CHECK_INT(pthread_create(&threads[i], NULL, read_on, &r), 0);
+        for (int64_t t = 1; t <= 150; t++) {
+                struct leat_arena *arena = leat_arena_new(0);
+                char text[32];
+                snprintf(text, sizeof text, "%lld", (long long)t);
+                CHECK_OK(leat_state_apply(state, 7, t, pair_rows(arena, 0, 300, text), NULL, &err), &err);
+                if (t % 5 == 0)
+                        CHECK_OK(leat_state_publish(state, t, leat_view_str(text), &err), &err);
+                CHECK_OK(leat_state_merge(state, 500, &more, &err), &err);
+                pthread_mutex_lock(&r.mutex);
+                leat_state_snapshot_unref(r.snapshot);
+                r.snapshot = leat_state_snapshot_take(state);
+                pthread_mutex_unlock(&r.mutex);
+                leat_arena_free(arena);
+        }
+        pthread_mutex_lock(&r.mutex);
+        r.stop = true;
+        pthread_mutex_unlock(&r.mutex);
+        for (int i = 0; i < 2; i++)
+                pthread_join(threads[i], NULL);
+        leat_state_snapshot_unref(r.snapshot);
+        leat_state_close(state);
 }
