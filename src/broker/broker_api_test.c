@@ -334,16 +334,16 @@ LEAT_TEST(metadata_bounds)
         struct leat_kafka_metadata_response res;
         rig_start(&rig);
         client_open(&rig, &client);
-        topic_make(&client, "wide", 5000, NULL, NULL);
+        topic_make(&client, "wide", 1000, NULL, NULL);
         LEAT_KAFKA_INIT(metadata_request, &req);
-        req.topics = LEAT_KAFKA_NEW(rig.arena, metadata_request_topic, 300);
-        req.topics_count = 300;
-        for (int i = 0; i < 300; i++)
+        req.topics = LEAT_KAFKA_NEW(rig.arena, metadata_request_topic, 501);
+        req.topics_count = 501;
+        for (int i = 0; i < 501; i++)
                 req.topics[i].name = leat_view_str("wide");
         client_call(&client, LEAT_KAFKA_METADATA, 12, &req, &res);
         CHECK_INT(res.topics[0].error_code, 0);
-        CHECK_INT(res.topics[99].error_code, 0);
-        CHECK_INT(res.topics[100].error_code, LEAT_KAFKA_E_INVALID_REQUEST);
+        CHECK_INT(res.topics[499].error_code, 0);
+        CHECK_INT(res.topics[500].error_code, LEAT_KAFKA_E_INVALID_REQUEST);
         req.topics_count = 800000;
         req.topics = LEAT_KAFKA_NEW(rig.arena, metadata_request_topic, 800000);
         for (int i = 0; i < 800000; i++)
