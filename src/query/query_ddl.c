@@ -56,6 +56,7 @@ static int describe_used(struct leat_arena *arena, const struct leat_sql_bound *
         rel->time_column = -1;
         rel->object_id = used->object_id;
         rel->name = leat_arena_printf(arena, "leat_%llu", (unsigned long long)used->object_id);
+        rel->title = used->name;
         if (o == NULL || used->kind == LEAT_SCAN_QUARANTINE || used->kind == LEAT_SCAN_UNDECLARED) {
                 leat_error_set(err, LEAT_EUNSUPPORTED, "a materialized view cannot read \"%s\"", used->name);
                 leat_error_hint(err, "Declare it first: CREATE TOPIC %s (…).", used->name);
@@ -102,7 +103,8 @@ int leat_query_compile(void *arg, struct leat_arena *arena, const struct leat_sq
                                               .grace_us = def->grace_us,
                                               .retention_us = def->retention_us,
                                               .column_count = bound->column_count,
-                                              .names = names};
+                                              .names = names,
+                                              .sql = leat_view_str(bound->bound_sql)};
         int rc = leat_stream_compile(arena, leat_view_str(bound->plan_json), rels, rel_count, &options, &graph, err);
         if (rc != 0) {
                 leat_sql_map_error(bound->map, err);

@@ -10,6 +10,7 @@
  * ordered arrangement instead.
  */
 #include <jansson.h>
+#include <strings.h>
 
 #include "stream_int.h"
 
@@ -94,8 +95,27 @@ static struct leat_expr *result(struct call *call, const char *text, uint32_t ar
         return leat_expr_text(call->cc->arena, call->result, text, argc, args);
 }
 
+/* DuckDB keeps no place for aggregates: the first call by that name. */
+static int position_guess(struct call *call)
+{
+        struct leat_view sql = call->cc->options->sql;
+        size_t len = strlen(call->name);
+        for (size_t i = 0; i + len < sql.len; i++) {
+                if (strncasecmp((const char *)sql.data + i, call->name, len) != 0)
+                        continue;
+                size_t end = i + len;
+                while (end < sql.len && (sql.data[end] == ' ' || sql.data[end] == '\n'))
+                        end++;
+                if (end < sql.len && sql.data[end] == '(')
+                        return (int)i + 1;
+        }
+        return 0;
+}
+
 static int refused(struct call *call, const char *hint, const char *why)
 {
+        if (call->position == 0)
+                call->position = position_guess(call);
         return leat_compile_refuse(call->cc, call->position, hint, "aggregate %s%s cannot be used in a continuous query%s",
                                    call->name, call->distinct ? " (DISTINCT)" : "", why);
 }

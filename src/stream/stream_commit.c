@@ -257,6 +257,34 @@ static int quarantine_topic(struct leat_worker *w, const char *topic, char *out,
         return rc == LEAT_EEXISTS ? 0 : rc;
 }
 
+static int invalid_send(struct leat_worker *w, struct leat_input *input, const char *topic,
+                        const struct leat_format_invalid *invalid, struct leat_error *err)
+{
+        struct leat_buf key = LEAT_BUF_INIT, value = LEAT_BUF_INIT;
+        const char *column = invalid->column >= 0 ? input->def.columns[invalid->column].name : NULL;
+        leat_format_encode_quarantine(invalid, column, &key, &value);
+        struct leat_record record = {.key = leat_buf_view(&key), .value = leat_buf_view(&value)};
+        int rc = leat_feed_send(w->writer, topic, 0, &record, 1, 0, NULL, NULL, err);
+        leat_buf_done(&key);
+        leat_buf_done(&value);
+        return rc;
+}
+
+int leat_worker_quarantine_row(struct leat_worker *w, struct leat_input *input, uint32_t row, const char *reason,
+                               struct leat_error *err)
+{
+        uint32_t number = input->rows.records[row], m = 0;
+        struct leat_format_invalid invalid = {.column = -1, .reason = reason};
+        char topic[300];
+        while (m + 1 < input->mark_count && input->marks[m + 1].first_record <= number)
+                m++;
+        invalid.record = input->marks[m].records[number - input->marks[m].first_record];
+        LEAT_TRY(quarantine_topic(w, input->topic.name, topic, sizeof topic, err));
+        LEAT_TRY(invalid_send(w, input, topic, &invalid, err));
+        leat_stat_add(w->stat_quarantined, 1);
+        return leat_worker_flush(w, err);
+}
+
 int leat_worker_quarantine(struct leat_worker *w, struct leat_lane *lane, struct leat_error *err)
 {
         bool any = false;
@@ -266,17 +294,8 @@ int leat_worker_quarantine(struct leat_worker *w, struct leat_lane *lane, struct
                 if (input->rows.invalid_count == 0)
                         continue;
                 LEAT_TRY(quarantine_topic(w, input->topic.name, topic, sizeof topic, err));
-                for (uint32_t k = 0; k < input->rows.invalid_count; k++) {
-                        const struct leat_format_invalid *invalid = &input->rows.invalids[k];
-                        struct leat_buf key = LEAT_BUF_INIT, value = LEAT_BUF_INIT;
-                        const char *column = invalid->column >= 0 ? input->def.columns[invalid->column].name : NULL;
-                        leat_format_encode_quarantine(invalid, column, &key, &value);
-                        struct leat_record record = {.key = leat_buf_view(&key), .value = leat_buf_view(&value)};
-                        int rc = leat_feed_send(w->writer, topic, 0, &record, 1, 0, NULL, NULL, err);
-                        leat_buf_done(&key);
-                        leat_buf_done(&value);
-                        LEAT_TRY(rc);
-                }
+                for (uint32_t k = 0; k < input->rows.invalid_count; k++)
+                        LEAT_TRY(invalid_send(w, input, topic, &input->rows.invalids[k], err));
                 leat_stat_add(w->stat_quarantined, input->rows.invalid_count);
                 any = true;
         }

@@ -394,7 +394,7 @@ static int source_lower(struct leat_compile *cc, const struct leat_cnode *from, 
         const struct leat_stream_relation *relation = from->relation;
         to->kind = (uint8_t)relation->kind;
         to->object_id = relation->object_id;
-        to->relation = leat_arena_strdup(cc->arena, relation->name);
+        to->relation = leat_arena_strdup(cc->arena, relation->title != NULL ? relation->title : relation->name);
         to->name_count = from->source_count;
         to->names = leat_arena_zalloc(cc->arena, (from->source_count + 1) * sizeof(*to->names));
         for (uint32_t i = 0; i < from->source_count; i++) {
@@ -414,10 +414,22 @@ static int source_lower(struct leat_compile *cc, const struct leat_cnode *from, 
         return 0;
 }
 
+/* A SELECT that gives its input as it is. */
+static bool is_identity(const struct leat_cnode *node)
+{
+        bool same = node->op == LEAT_OP_SELECT && node->where == NULL && node->unnest < 0 &&
+                    node->column_count == node->inputs[0]->column_count;
+        for (uint32_t i = 0; same && i < node->column_count; i++)
+                same = node->exprs[i]->cls == LEAT_X_REF && node->exprs[i]->index == i;
+        return same;
+}
+
 /* Appends @from and what is under it; *ret_id is its number. */
 static int lower(struct leat_compile *cc, struct leat_cnode *from, struct leat_cnode *closing, uint32_t *ret_id)
 {
         struct leat_arena *arena = cc->arena;
+        while (is_identity(from))
+                from = from->inputs[0];
         struct leat_node node = {.op = from->op, .append_only = from->append_only, .input_count = from->input_count,
                                  .column_count = from->column_count, .types = from->types, .props = from->props,
                                  .unnest = from->unnest};

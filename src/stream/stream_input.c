@@ -159,6 +159,20 @@ fail:
         return rc;
 }
 
+int leat_lane_grow(struct leat_worker *w, struct leat_lane *lane, struct leat_error *err)
+{
+        for (uint32_t i = 0; i < lane->input_count; i++) {
+                struct leat_input *input = lane->inputs[i];
+                struct leat_feed_topic topic;
+                LEAT_TRY(leat_feed_topic(w->feed, input->topic.name, &topic, err));
+                if (topic.partitions <= input->part_count || memcmp(&topic.id, &input->topic.id, sizeof topic.id) != 0)
+                        continue;
+                input->topic = topic;
+                LEAT_TRY(parts_add(w, lane, input, (uint32_t)input->object_id, NULL, 0, err));
+        }
+        return 0;
+}
+
 void leat_lane_remove(struct leat_lane *lane, uint64_t object_id)
 {
         for (uint32_t i = 0; i < lane->input_count; i++) {
@@ -220,7 +234,7 @@ int leat_input_rebuild(struct leat_worker *w, struct leat_lane *lane, struct lea
 }
 
 /* ---- reading ------------------------------------------------------------------------------------- */
-static void mark_add(struct leat_input *input, const struct leat_feed_batch *batch)
+static void mark_add(struct leat_input *input, const struct leat_feed_batch *batch, const struct leat_record *records)
 {
         if (input->mark_count == input->mark_cap) {
                 input->mark_cap = input->mark_cap == 0 ? 64 : 2 * input->mark_cap;
@@ -228,7 +242,7 @@ static void mark_add(struct leat_input *input, const struct leat_feed_batch *bat
         }
         input->marks[input->mark_count++] =
                 (struct leat_batch_mark){.first_record = input->record_count, .partition = batch->partition,
-                                         .append_us = batch->max_timestamp_ms * 1000, .base_offset = batch->base_offset};
+                                         .append_us = batch->max_timestamp_ms * 1000, .records = records};
 }
 
 /* Takes one fetched batch, up to @limit (offset); returns false when it had to be cut. */
@@ -242,7 +256,7 @@ static bool batch_take(struct leat_lane *lane, struct leat_input *input, const s
         while (count > from && batch->records[count - 1].offset >= limit)
                 count--;
         if (count > from) {
-                mark_add(input, batch);
+                mark_add(input, batch, batch->records + from);
                 if (input->format != NULL)
                         leat_format_decode(input->format, batch->records + from, count - from);
                 input->record_count += count - from;

@@ -21,6 +21,7 @@
 
 #define CATALOG_POLL_US 15000
 #define PROGRESS_US 1000000
+#define GROW_US 5000000
 #define SESSION_AGAIN (-1)
 
 void leat_worker_state_dir(const char *data_dir, const char *pipeline, char *out)
@@ -246,6 +247,15 @@ static int housekeeping(struct leat_worker *w, struct leat_error *err)
         bool due = now - w->published_us >= leat_param(LEAT_P_WORKER_MANIFEST_INTERVAL) && w->tick != w->published_tick;
         if (due || w->unpublished_bytes >= (uint64_t)leat_param(LEAT_P_WORKER_MANIFEST_BYTES))
                 LEAT_TRY(leat_worker_publish(w, err));
+        if (now - w->grown_us >= GROW_US) {
+                struct leat_error own = {0};
+                w->grown_us = now;
+                int rc = leat_lane_grow(w, &w->main, &own);
+                if (rc != 0 && rc != LEAT_ENORELATION && !own.retriable) {
+                        *err = own;
+                        return rc;
+                }
+        }
         LEAT_TRY(leat_state_merge(w->state, w->main.records > 0 ? 2000 : 10000, &more, err));
         return leat_feed_service(w->writer, err);
 }

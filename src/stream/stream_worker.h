@@ -56,7 +56,7 @@ struct leat_batch_mark {
         uint32_t first_record;
         int32_t partition;
         int64_t append_us;
-        int64_t base_offset;
+        const struct leat_record *records; /* first_record and following */
 };
 
 struct leat_lane {
@@ -127,7 +127,7 @@ struct leat_worker {
         uint64_t unpublished_bytes;
         int64_t tick_us;           /* cost of the last ticks, smoothed */
         int64_t tick_begun_us;     /* monotonic */
-        int64_t last_commit_us, last_poll_us;
+        int64_t last_commit_us, grown_us;
         bool dirty;                /* jobs or positions changed without rows */
         struct leat_tick last;     /* commit that was replayed last; memory in last_arena */
         struct leat_arena *last_arena;
@@ -142,6 +142,8 @@ struct leat_input *leat_lane_find(struct leat_lane *lane, uint64_t object_id);
 int leat_lane_add(struct leat_worker *w, struct leat_lane *lane, const struct leat_object *object,
                   const struct leat_tick_position *positions, uint32_t position_count, struct leat_input **ret_input,
                   struct leat_error *err) LEAT_NODISCARD;
+/* Partitions that topics got since. */
+int leat_lane_grow(struct leat_worker *w, struct leat_lane *lane, struct leat_error *err) LEAT_NODISCARD;
 void leat_lane_remove(struct leat_lane *lane, uint64_t object_id);
 /* Reads records until @deadline_us (monotonic), @max_records or @max_bytes, each partition up to @limit's position when it
  * is given; decodes them. *ret_failed is the input that cannot be read any more, with @err. */
@@ -181,11 +183,21 @@ int leat_work_maps(struct leat_worker *w, struct leat_work *work, struct leat_er
 const struct leat_tick_position *leat_position_find(const struct leat_tick_position *positions, uint32_t count,
                                                     const struct leat_topic_id *topic, int32_t partition);
 
+/* ---- rows that cannot be computed (stream_bad.c) ---------------------------------------------------- */
+/* After @io_err of a run that changed nothing: finds the rows of the topics in @lane that an expression of the job cannot
+ * take, quarantines them and marks them in *ret_skip of their slots, so that the run can be made again. Returns the
+ * first error when no single row is to blame. */
+int leat_work_bad_rows(struct leat_worker *w, struct leat_work *work, struct leat_lane *lane, struct leat_error *io_err)
+        LEAT_NODISCARD;
+
 /* ---- ticks (stream_commit.c) --------------------------------------------------------------------- */
 int leat_worker_commit(struct leat_worker *w, struct leat_error *err) LEAT_NODISCARD;
 /* Waits until every tick is durable. */
 int leat_worker_flush(struct leat_worker *w, struct leat_error *err) LEAT_NODISCARD;
 int leat_worker_publish(struct leat_worker *w, struct leat_error *err) LEAT_NODISCARD;
+/* Writes one record to its topic's quarantine, and waits until it is there. */
+int leat_worker_quarantine_row(struct leat_worker *w, struct leat_input *input, uint32_t row, const char *reason,
+                               struct leat_error *err) LEAT_NODISCARD;
 /* Writes invalid records of this tick to their topics' quarantine. */
 int leat_worker_quarantine(struct leat_worker *w, struct leat_lane *lane, struct leat_error *err) LEAT_NODISCARD;
 

@@ -265,7 +265,19 @@ int leat_work_run(struct leat_worker *w, struct leat_work *work, struct leat_lan
                         leat_delta_add(&slot->delta, rows, rows->columns[rows->column_count - 1].data);
                 }
         }
-        return run_now(w, work, lane, err);
+        uint32_t sections = w->run.section_count;
+        struct leat_error own = {0};
+        int rc = run_now(w, work, lane, &own);
+        if (rc != 0 && w->run.section_count == sections) { /* nothing is changed yet: without the rows that cannot be computed */
+                rc = leat_work_bad_rows(w, work, lane, &own);
+                if (rc == 0)
+                        rc = run_now(w, work, lane, &own);
+                for (uint32_t i = 0; i < graph->node_count; i++)
+                        leat_stream_job_source(work->job, i)->skip = NULL;
+        }
+        if (rc != 0 && err != NULL)
+                *err = own;
+        return rc;
 }
 
 /* ---- joining: what views and keyed topics hold, as rows that come ------------------------------------- */

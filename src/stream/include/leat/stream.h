@@ -36,6 +36,7 @@ enum leat_stream_kind {
  * may go beyond the declared ones (kafka_offset ...): the decoder is asked for columns by name. */
 struct leat_stream_relation {
         const char *name; /* of the empty table, as LOGICAL_GET shows it */
+        const char *title; /* what users call it; NULL = name */
         enum leat_stream_kind kind;
         uint64_t object_id;
         uint32_t column_count;
@@ -62,6 +63,7 @@ struct leat_stream_options {
         int64_t retention_us; /* <= 0: none */
         uint32_t column_count;     /* names of the view's columns; 0 = take the plan's aliases */
         const char *const *names;
+        struct leat_view sql; /* the SQL that was planned: finds the place of what DuckDB gives none; len 0 = not given */
 };
 
 /* Translates the bound plan (json_serialize_plan with the optimizer list of STREAMING.md 1). What is not supported is
