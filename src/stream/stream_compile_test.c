@@ -25,6 +25,7 @@ static void golden(struct stream_fixture *fx, const char *sql, const char *want)
         struct leat_buf a = LEAT_BUF_INIT, b = LEAT_BUF_INIT;
         struct leat_stream_graph *again;
         leat_stream_graph_encode(graph, &a);
+        stream_corpus_add("graph", leat_buf_view(&a));
         CHECK_OK(leat_stream_graph_decode(fx->arena, leat_buf_view(&a), &again, &err), &err);
         leat_stream_graph_encode(again, &b);
         CHECK(leat_view_eq(leat_buf_view(&a), leat_buf_view(&b)));

@@ -285,6 +285,15 @@ static void tick_run(struct world *w, struct leat_batch *rows)
         struct leat_view *values;
         uint32_t count, sections = 0;
         CHECK_OK(leat_tick_encode(w->tick_arena, &tick, rnd(w, 2) ? 2000 : 0, &values, &count, &err), &err);
+        if (w->tick == 5) {
+                struct leat_buf seed = LEAT_BUF_INIT;
+                for (uint32_t i = 0; i < count; i++) {
+                        leat_buf_le16(&seed, (uint16_t)values[i].len);
+                        leat_buf_add_view(&seed, values[i]);
+                }
+                stream_corpus_add("tick", leat_buf_view(&seed));
+                leat_buf_done(&seed);
+        }
         struct leat_tick_reader *reader = leat_tick_reader_new(w->tick - 1);
         for (uint32_t i = 0; i < count; i++) {
                 struct leat_record record = {.offset = i, .value = values[i]};

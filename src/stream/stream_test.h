@@ -20,5 +20,7 @@ int stream_fixture_compile(struct stream_fixture *fx, const char *sql, const str
                            struct leat_stream_graph **ret_graph, struct leat_error *err);
 /* Makes the view's relation known to later queries. */
 void stream_fixture_view(struct stream_fixture *fx, const char *name, const struct leat_stream_graph *graph);
+/* With LEAT_STREAM_CORPUS=src/stream/fuzz/corpus the tests write the seeds of the fuzz targets. */
+void stream_corpus_add(const char *what, struct leat_view bytes);
 
 #endif

@@ -72,3 +72,15 @@ int stream_fixture_compile(struct stream_fixture *fx, const char *sql, const str
         leat_buf_done(&json);
         return rc;
 }
+
+void stream_corpus_add(const char *what, struct leat_view bytes)
+{
+        static int number;
+        const char *dir = getenv("LEAT_STREAM_CORPUS");
+        char path[512];
+        if (dir == NULL || bytes.len > 4096)
+                return;
+        snprintf(path, sizeof path, "%s/%s/%03d", dir, what, number++);
+        FILE *file = fopen(path, "wb");
+        CHECK(file != NULL && fwrite(bytes.data, 1, bytes.len, file) == bytes.len && fclose(file) == 0);
+}
