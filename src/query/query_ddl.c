@@ -91,7 +91,7 @@ int leat_query_compile(void *arg, struct leat_arena *arena, const struct leat_sq
                 int rc = describe_used(arena, bound, &bound->used[i], def, &rels[rel_count++], err);
                 if (rc != 0) {
                         if (err != NULL && bound->used[i].at.len != 0)
-                                err->position = leat_sql_map_position(bound->map, bound->used[i].at.start);
+                                err->position = leat_sql_map_user_position(bound->map, bound->used[i].at.start);
                         return rc;
                 }
         }
@@ -107,7 +107,9 @@ int leat_query_compile(void *arg, struct leat_arena *arena, const struct leat_sq
                                               .sql = leat_view_str(bound->bound_sql)};
         int rc = leat_stream_compile(arena, leat_view_str(bound->plan_json), rels, rel_count, &options, &graph, err);
         if (rc != 0) {
-                leat_sql_map_error(bound->map, err);
+                /* stream counts bytes of the text that was planned. */
+                if (err != NULL && err->position != 0)
+                        err->position = leat_sql_map_position(bound->map, err->position - 1);
                 return rc;
         }
         if (q != NULL) {

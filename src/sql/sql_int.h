@@ -106,6 +106,8 @@ struct sql_rewrite {
         enum sql_mode mode;
         uint32_t pseudo; /* pseudo columns that the text names */
         uint32_t view_depth;
+        size_t expanded_bytes; /* of plain views put in place */
+        uint32_t expanded_views;
         const char *const *param_names; /* panels: $name */
         uint32_t param_name_count;
         const struct leat_type *param_types; /* $n gets CAST($n AS type) when the type is known */

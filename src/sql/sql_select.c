@@ -100,6 +100,7 @@ static int select_query(struct sql_rewrite *rw, const struct leat_sql_map *user,
                 const struct leat_sql_map *map;
                 bool unknown = false;
                 rw->pseudo = rw->param_count = rw->used_count = 0;
+                rw->expanded_bytes = rw->expanded_views = 0;
                 LEAT_TRY(leat_sql_rewrite_query(rw, user, &map));
                 if (before != NULL)
                         map = wrap(rw->arena, map, before, after);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* leat/sql: batch queries: rewriting, scans, parameters, errors at their place. */
+#include <pthread.h>
 #include <stdio.h>
 
 #include "leat/test.h"
@@ -298,6 +299,75 @@ LEAT_TEST(postgres_forms)
         columns(fx, "SELECT s, s + 1 AS t FROM generate_series(1, 3) AS s, unnest([1]) u(x), range(2)", "s t");
         columns(fx, "SELECT public.scans.site FROM public.scans", "site");
         refuse(fx, LEAT_ENORELATION, "SELECT 1 FROM ^pg_catalog.pg_nothing", "pg_nothing");
+        sql_fixture_free(fx);
+}
+
+/* Views that double with each step end in an error, soon. */
+LEAT_TEST(views_that_explode)
+{
+        struct sql_fixture *fx = sql_fixture_new();
+        static const struct leat_column_def a[] = {{.name = "a", .type = {.id = LEAT_T_INTEGER}}};
+        const char *body = "SELECT 1 AS a FROM sites";
+        for (int i = 0; i < 20; i++) {
+                struct leat_view_def view = {.column_count = 1, .columns = a, .body = leat_view_str(body)};
+                struct leat_object object = {.kind = LEAT_OBJECT_VIEW,
+                                             .state = LEAT_STATE_READY,
+                                             .sql = "",
+                                             .view = &view,
+                                             .name = leat_arena_printf(fx->arena, "boom%d", i)};
+                sql_fixture_put(fx, &object);
+                body = leat_arena_printf(fx->arena, "SELECT x.a FROM boom%d x, boom%d y", i, i);
+        }
+        columns(fx, "SELECT * FROM boom5", "a");
+        refuse(fx, LEAT_ETOOBIG, "SELECT * FROM ^boom19", "plain views");
+        sql_fixture_free(fx);
+}
+
+struct reader {
+        struct sql_fixture *fx;
+        int failures;
+};
+
+static void *read_often(void *arg)
+{
+        struct reader *reader = arg;
+        for (int i = 0; i < 100; i++) {
+                struct leat_arena *arena = leat_arena_new(0);
+                struct leat_sql_query q;
+                struct leat_error err;
+                const char *sql = "SELECT site, count(*) AS n FROM scans WHERE kafka_offset > $1 GROUP BY site";
+                reader->failures +=
+                        leat_sql_select(reader->fx->env, arena, leat_view_str(sql),
+                                        (struct leat_span){0, (uint32_t)strlen(sql)}, NULL, 0, &q, &err) != 0;
+                leat_arena_free(arena);
+        }
+        return NULL;
+}
+
+/* Sessions are threads over one environment, while definitions come and go. */
+LEAT_TEST(sessions_share_an_environment)
+{
+        struct sql_fixture *fx = sql_fixture_new();
+        struct reader readers[3] = {{fx, 0}, {fx, 0}, {fx, 0}};
+        pthread_t threads[3];
+        static const struct leat_column_def a[] = {{.name = "a", .type = {.id = LEAT_T_INTEGER}}};
+        struct leat_topic_def topic = {
+                .format = LEAT_FORMAT_JSON, .column_count = 1, .columns = a, .watermark_column = -1};
+        for (int i = 0; i < 3; i++)
+                CHECK_INT(pthread_create(&threads[i], NULL, read_often, &readers[i]), 0);
+        for (int i = 0; i < 20; i++) {
+                struct leat_object object = {.kind = LEAT_OBJECT_TOPIC,
+                                             .state = LEAT_STATE_READY,
+                                             .sql = "",
+                                             .topic = &topic,
+                                             .name = leat_arena_printf(fx->arena, "t%d", i)};
+                sql_fixture_put(fx, &object);
+        }
+        for (int i = 0; i < 3; i++) {
+                pthread_join(threads[i], NULL);
+                CHECK_INT(readers[i].failures, 0);
+        }
+        columns(fx, "SELECT * FROM t19", "a");
         sql_fixture_free(fx);
 }
 

@@ -74,6 +74,11 @@ int leat_sql_map_position(const struct leat_sql_map *map, int64_t offset)
         return byte == SQL_NOWHERE ? 0 : leat_sql_position(map->user, byte);
 }
 
+int leat_sql_map_user_position(const struct leat_sql_map *map, uint32_t byte)
+{
+        return leat_sql_position(map->user, byte);
+}
+
 void leat_sql_map_error(const struct leat_sql_map *map, struct leat_error *err)
 {
         if (err == NULL || err->position == 0)

@@ -24,7 +24,9 @@
 #include "sql_int.h"
 
 #define VIEW_DEPTH_MAX 32
-#define ITEMS_MAX 256
+#define ITEMS_MAX 1024
+#define VIEWS_MAX 1000 /* put in place in one query, at any depth */
+#define EXPANDED_BYTES_MAX (4u << 20)
 
 struct scope {
         const char *name;
@@ -32,8 +34,8 @@ struct scope {
 };
 
 struct select_scope {
-        struct sql_item items[ITEMS_MAX];
-        uint32_t count;
+        struct sql_item *items;
+        uint32_t count, cap;
         bool no_pushdown;
 };
 
@@ -165,6 +167,12 @@ static int view_text(struct walk *w, const struct leat_object *object, int64_t a
                 fail(w, at, rc, local.hint[0] != 0 ? local.hint : NULL, "view \"%s\": %s", object->name, local.message);
                 return rc;
         }
+        /* v2 = v1, v1; v3 = v2, v2; … doubles each time. */
+        rw->expanded_bytes += map->text.len;
+        if (rw->expanded_bytes > EXPANDED_BYTES_MAX || ++rw->expanded_views > VIEWS_MAX)
+                return fail(w, at, LEAT_ETOOBIG, "Make one of the views a materialized view.",
+                            "the plain views of this query come to more than %d, or %u MiB of SQL", VIEWS_MAX,
+                            EXPANDED_BYTES_MAX >> 20);
         /* The view's own columns, whatever the query calls them today. */
         struct leat_buf out = LEAT_BUF_INIT;
         leat_buf_add_str(&out, "(SELECT ");
@@ -206,6 +214,14 @@ static int add_item(struct walk *w, const struct sql_relation *relation, const c
         struct select_scope *select = w->select;
         if (select->count == ITEMS_MAX)
                 return fail(w, at, LEAT_EUNSUPPORTED, NULL, "more than %d relations in one FROM", ITEMS_MAX);
+        if (select->count == select->cap) {
+                uint32_t cap = select->cap != 0 ? select->cap * 2 : 4;
+                struct sql_item *more = leat_arena_zalloc(w->rw->arena, cap * sizeof *more);
+                if (select->count != 0)
+                        memcpy(more, select->items, select->count * sizeof *more);
+                select->items = more;
+                select->cap = cap;
+        }
         struct sql_item *item = &select->items[select->count++];
         struct leat_scan_key *key = leat_arena_zalloc(w->rw->arena, sizeof *key);
         *item = (struct sql_item){.relation = *relation, .alias = alias, .renamed = renamed, .key = key};
