@@ -71,9 +71,10 @@ int leat_child_start(struct leat_child *child, const struct leat_role_args *shar
                 return rc;
         }
         struct leat_arena *arena = leat_arena_new(0);
-        int keep[2] = {ready[1], child->listen_fd};
+        /* The lock is inherited: it is free only when the last role is gone, also after the supervisor was killed. */
+        int keep[3] = {ready[1], shared->lock_fd, child->listen_fd};
         rc = leat_os_spawn_self(child->process, child_argv(arena, child, shared, ready[1]), keep,
-                                child->listen_fd >= 0 ? 2 : 1, log[1], &child->pid, err);
+                                child->listen_fd >= 0 ? 3 : 2, log[1], &child->pid, err);
         leat_arena_free(arena);
         leat_os_close(log[1]);
         leat_os_close(ready[1]);

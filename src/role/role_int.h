@@ -16,6 +16,7 @@ struct leat_role_args {
         const char *data_dir;
         struct leat_addr doors[LEAT_DOOR_COUNT]; /* as bound: real ports */
         int listen_fd; /* -1: listens on nothing */
+        int lock_fd;   /* the supervisor's: of the lock on the data directory, which every role holds on to */
         int ready_fd;  /* "R" is written when the role answers */
 };
 

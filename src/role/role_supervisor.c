@@ -316,6 +316,7 @@ int leat_serve(const struct leat_serve_options *options, struct leat_error *err)
         leat_diag_init("supervisor", LEAT_DIAG_INFO);
         leat_diag_crash_install("supervisor");
         LEAT_TRY_GOTO(open_data(s, err));
+        s->shared.lock_fd = s->lock_fd;
         LEAT_TRY_GOTO(bind_doors(s, options, err));
         LEAT_TRY_GOTO(leat_os_signal_fd(signals, &s->signal_fd, err));
         announce_doors(s);
