@@ -168,8 +168,12 @@ void row_text(const struct leat_batch *rows, uint32_t row, uint32_t from, uint32
                 }
                 if (canon && canon_text(&rows->columns[c], cell, out))
                         continue;
-                for (uint32_t i = 0; i < cell.len; i++)
-                        leat_buf_printf(out, "%02x", ((const uint8_t *)cell.data)[i]);
+                uint8_t *hex = leat_buf_reserve(out, 2 * (size_t)cell.len);
+                for (uint32_t i = 0; i < cell.len; i++) {
+                        hex[2 * i] = (uint8_t)('a' + (((const uint8_t *)cell.data)[i] >> 4));
+                        hex[2 * i + 1] = (uint8_t)('a' + (((const uint8_t *)cell.data)[i] & 15));
+                }
+                out->len += 2 * (size_t)cell.len;
                 leat_buf_add_str(out, "|");
         }
         leat_buf_cstr(out);
