@@ -259,6 +259,7 @@ void leat_sql_env_close(struct leat_sql_env *env)
 {
         if (env == NULL)
                 return;
+        leat_sql_cache_clear(env);
         leat_conn_close(env->conn);
         leat_engine_close(env->engine);
         leat_sql_catalog_unref(env->current != NULL ? &env->current->pub : NULL);

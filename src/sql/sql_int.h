@@ -68,6 +68,8 @@ struct sql_catalog {
 struct sql_table {
         uint64_t id, version;
 };
+struct sql_cached;
+#define SQL_CACHE_ENTRIES 256
 struct leat_sql_env {
         struct leat_sql_env_options options;
         pthread_mutex_t lock; /* all below */
@@ -79,6 +81,8 @@ struct leat_sql_env {
         uint64_t table_version;                 /* of the catalog that the tables follow */
         struct sql_table *tables;
         uint32_t table_count;
+        struct sql_cached *cache[SQL_CACHE_ENTRIES]; /* panels (sql_cache.c) */
+        uint32_t cache_next;
         char *volatile_functions; /* " nextval random …" with blanks on both sides */
 };
 /* json_serialize_sql of @text, parsed; LEAT_ESYNTAX at its place. Locks. */
@@ -93,6 +97,15 @@ int leat_sql_env_ready(struct leat_sql_env *env, struct leat_error *err) LEAT_NO
 int leat_sql_env_tables(struct leat_sql_env *env, const struct leat_sql_catalog *catalog,
                         struct leat_error *err) LEAT_NODISCARD;
 void leat_sql_catalog_keep(struct leat_arena *arena, struct leat_sql_catalog *catalog);
+
+/* The panel as it was checked against @version; memory as long as @arena. */
+bool leat_sql_cache_find(struct leat_sql_env *env, struct leat_arena *arena, uint64_t version, struct leat_view sql,
+                         const char *const *names, uint32_t name_count, struct leat_sql_query *ret_query);
+/* Takes over @own, which holds @sql and the query; it lives as long as @arena at least. */
+void leat_sql_cache_add(struct leat_sql_env *env, struct leat_arena *own, struct leat_view sql,
+                        const char *const *names, uint32_t name_count, const struct leat_sql_query *query,
+                        struct leat_arena *arena);
+void leat_sql_cache_clear(struct leat_sql_env *env);
 
 /* ---- rewriting -------------------------------------------------------------------- */
 enum sql_mode {

@@ -184,8 +184,9 @@ static int all_parameters(struct leat_arena *arena, const struct leat_sql_map *m
         return 0;
 }
 
-int leat_sql_panel(struct leat_sql_env *env, struct leat_arena *arena, struct leat_view sql, const char *const *names,
-                   uint32_t name_count, struct leat_sql_query *ret_query, struct leat_error *err)
+static int check_panel(struct leat_sql_env *env, struct leat_arena *arena, struct leat_view sql,
+                       const char *const *names, uint32_t name_count, struct leat_sql_query *ret_query,
+                       struct leat_error *err)
 {
         static const char *const none[] = {""};
         const struct leat_sql_map *user;
@@ -196,6 +197,25 @@ int leat_sql_panel(struct leat_sql_env *env, struct leat_arena *arena, struct le
         struct leat_span span = {.start = 0, .len = (uint32_t)sql.len};
         LEAT_TRY(all_parameters(arena, leat_sql_map_span(arena, sql, span), names, name_count, &user, err));
         return select_query(&rw, user, NULL, NULL, ret_query);
+}
+
+int leat_sql_panel(struct leat_sql_env *env, struct leat_arena *arena, struct leat_view sql, const char *const *names,
+                   uint32_t name_count, struct leat_sql_query *ret_query, struct leat_error *err)
+{
+        struct leat_sql_catalog *catalog;
+        LEAT_TRY(leat_sql_env_catalog(env, &catalog, err));
+        bool found = leat_sql_cache_find(env, arena, catalog->snapshot->version, sql, names, name_count, ret_query);
+        leat_sql_catalog_unref(catalog);
+        if (found)
+                return 0;
+        struct leat_arena *own = leat_arena_new(0);
+        struct leat_view copy = leat_view_of(leat_arena_strndup(own, (const char *)sql.data, sql.len), sql.len);
+        int rc = check_panel(env, own, copy, names, name_count, ret_query, err);
+        if (rc != 0)
+                leat_arena_free(own);
+        else
+                leat_sql_cache_add(env, own, copy, names, name_count, ret_query, arena);
+        return rc;
 }
 
 /* ---- INSERT ----------------------------------------------------------------------------- */

@@ -302,6 +302,33 @@ LEAT_TEST(postgres_forms)
         sql_fixture_free(fx);
 }
 
+LEAT_TEST(panels_are_checked_once)
+{
+        struct sql_fixture *fx = sql_fixture_new();
+        struct leat_arena *first = leat_arena_new(0), *second = leat_arena_new(0);
+        struct leat_sql_query a, b;
+        const char *names[] = {"site"};
+        struct leat_view sql = leat_view_str("SELECT count(*) AS n FROM scans WHERE site = $site");
+        CHECK_OK(leat_sql_panel(fx->env, first, sql, names, 1, &a, &fx->err), &fx->err);
+        CHECK_OK(leat_sql_panel(fx->env, second, sql, names, 1, &b, &fx->err), &fx->err);
+        CHECK(a.sql == b.sql && a.used_count == 1);
+        leat_arena_free(first);
+        CHECK_STR(b.column_names[0], "n");
+        CHECK_INT(leat_sql_panel(fx->env, second, sql, names, 0, &b, &fx->err), LEAT_ENOCOLUMN);
+        /* A change of the catalog makes it be checked again. */
+        const struct leat_object *scans;
+        struct leat_sql_catalog *catalog;
+        CHECK_OK(leat_sql_env_catalog(fx->env, &catalog, &fx->err), &fx->err);
+        scans = leat_snapshot_find(catalog->snapshot, "scans", false);
+        struct leat_object renamed = *scans;
+        renamed.name = "scanned";
+        sql_fixture_put(fx, &renamed);
+        leat_sql_catalog_unref(catalog);
+        CHECK_INT(leat_sql_panel(fx->env, second, sql, names, 1, &b, &fx->err), LEAT_ENORELATION);
+        leat_arena_free(second);
+        sql_fixture_free(fx);
+}
+
 /* Views that double with each step end in an error, soon. */
 LEAT_TEST(views_that_explode)
 {
