@@ -53,32 +53,10 @@ void leat_tick_run_done(struct leat_tick_run *run)
 {
         for (uint32_t i = 0; i < run->snapshot_count; i++)
                 leat_state_snapshot_unref(run->snapshots[i]);
-        run->snapshot_count = run->section_count = run->expire_count = 0;
+        run->snapshot_count = run->section_count = run->expire_count = run->memo_count = 0;
 }
 
 /* ---- opening ------------------------------------------------------------------------------ */
-static int lookup_prepare(struct leat_stream_job *job, uint32_t number, struct leat_error *err)
-{
-        const struct leat_node *node = &job->graph->nodes[number];
-        uint32_t left = job->graph->nodes[node->inputs[0]].column_count;
-        struct leat_buf sql = LEAT_BUF_INIT;
-        char prefix[24];
-        snprintf(prefix, sizeof prefix, "%u.", job->slot_base);
-        leat_buf_add_str(&sql, "SELECT ");
-        for (uint32_t i = 0; i < left; i++)
-                leat_buf_printf(&sql, "c%u, ", i);
-        for (uint32_t k = 0; k < node->key_count; k++) {
-                leat_buf_printf(&sql, "%sCAST(%s AS ", k > 0 ? ", " : "", node->keys[k]);
-                leat_type_print(&node->key_types[k], &sql);
-                leat_buf_printf(&sql, ") AS k%u", k);
-        }
-        leat_buf_add_str(&sql, " FROM ");
-        leat_node_sql(job->graph, node->inputs[0], prefix, &sql);
-        int rc = leat_plan_prepare(job->rt->conn, leat_buf_cstr(&sql), &job->lookup_plans[number], err);
-        leat_buf_done(&sql);
-        return rc;
-}
-
 static int top_prepare(struct leat_stream_job *job, struct leat_error *err)
 {
         const struct leat_stream_graph *graph = job->graph;
@@ -135,6 +113,7 @@ int leat_stream_job_open(struct leat_runtime *rt, struct leat_arena *arena, stru
         job->slot_base = leat_runtime_slots(rt, job->slot_count);
         job->aggs = leat_arena_zalloc(arena, graph->node_count * sizeof *job->aggs);
         job->lookups = leat_arena_zalloc(arena, graph->node_count * sizeof *job->lookups);
+        job->paths = leat_arena_zalloc(arena, graph->node_count * sizeof *job->paths);
         job->lookup_plans = leat_arena_zalloc(arena, graph->node_count * sizeof(*job->lookup_plans));
         slots_set(job);
         int rc = 0;
@@ -143,7 +122,7 @@ int leat_stream_job_open(struct leat_runtime *rt, struct leat_arena *arena, stru
                         rc = leat_agg_prepare(job, i, next, err);
                         next += graph->nodes[i].agg->distinct_count;
                 } else if (graph->nodes[i].op == LEAT_OP_LOOKUP) {
-                        rc = lookup_prepare(job, i, err);
+                        rc = leat_lookup_prepare(job, i, err);
                 }
         }
         if (rc == 0)
@@ -208,43 +187,6 @@ int64_t leat_stream_job_horizon(const struct leat_stream_job *job, uint32_t arr,
 static int64_t closed_value(const struct leat_stream_graph *graph, const struct leat_agg *agg, int64_t watermark_us)
 {
         return watermark_us - graph->grace_us - (agg->start_group >= 0 ? agg->window.size_us : 0);
-}
-
-/* ---- lookup joins --------------------------------------------------------------------------------- */
-static int lookup_run(struct leat_stream_job *job, uint32_t number, struct leat_tick_run *run, struct leat_error *err)
-{
-        const struct leat_node *node = &job->graph->nodes[number];
-        const struct leat_lookup *lookup = &job->lookups[number];
-        struct leat_delta *delta = &job->rt->slots[job->slot_base + number]->delta;
-        uint32_t left = job->graph->nodes[node->inputs[0]].column_count;
-        struct leat_batch *rows, *right;
-        uint64_t *found;
-        leat_delta_clear(delta);
-        LEAT_TRY(leat_runtime_run(job->lookup_plans[number], run->arena, &rows, err));
-        if (rows->rows == 0)
-                return 0;
-        struct leat_batch keys = {.rows = rows->rows, .column_count = node->key_count, .columns = rows->columns + left};
-        LEAT_TRY(leat_state_lookup(leat_tick_run_snapshot(run), lookup->arr_id, &keys, run->arena, &right, &found, err));
-        struct leat_batch *out = leat_arena_zalloc(run->arena, sizeof *out);
-        out->rows = rows->rows;
-        out->column_count = node->column_count;
-        out->columns = leat_arena_zalloc(run->arena, node->column_count * sizeof *out->columns);
-        memcpy(out->columns, rows->columns, left * sizeof *out->columns);
-        for (uint32_t i = 0; i < node->name_count; i++) {
-                uint32_t k = 0;
-                while (k < lookup->column_count && strcmp(lookup->names[k], node->names[i]) != 0)
-                        k++;
-                if (k == lookup->column_count)
-                        return leat_error_set(err, LEAT_ENOCOLUMN, "view %s: topic %s has no column %s any more", job->name,
-                                              node->relation, node->names[i]);
-                out->columns[left + i] = right->columns[k];
-        }
-        uint8_t *matched = leat_arena_alloc(run->arena, rows->rows);
-        for (uint32_t i = 0; i < rows->rows; i++)
-                matched[i] = found[i >> 6] >> (i & 63) & 1;
-        out->columns[node->column_count - 1] = (struct leat_column){.type = leat_type_of(LEAT_T_BOOLEAN), .data = matched};
-        leat_delta_add(delta, out, NULL);
-        return 0;
 }
 
 /* ---- the view's rows ----------------------------------------------------------------------------------- */
@@ -438,7 +380,7 @@ int leat_stream_job_run(struct leat_stream_job *job, struct leat_tick_run *run, 
                 if (graph->nodes[i].op == LEAT_OP_AGG)
                         LEAT_TRY(leat_agg_run(job, i, run, err));
                 else if (graph->nodes[i].op == LEAT_OP_LOOKUP)
-                        LEAT_TRY(lookup_run(job, i, run, err));
+                        LEAT_TRY(leat_lookup_run(job, i, run, err));
         }
         if (moved || graph->mode == LEAT_OUT_CLOSED)
                 LEAT_TRY(out_run(job, run, err));

@@ -75,7 +75,19 @@ uint32_t leat_keys_count(const struct leat_keys *keys);
 void leat_keys_columns(const struct leat_keys *keys, struct leat_arena *arena, struct leat_column *ret_columns);
 
 /* ---- one tick ------------------------------------------------------------------------------------ */
+/* Rows found under the same keys in the same tick: jobs that join the same column with the same topic share them. */
+struct leat_lookup_memo {
+        uint64_t arr_id;
+        uint32_t rows, key_count;
+        const void *keys[4];
+        struct leat_batch *right;
+        uint64_t *found;
+};
+#define LEAT_LOOKUP_MEMOS 64
+
 struct leat_tick_run {
+        struct leat_lookup_memo memos[LEAT_LOOKUP_MEMOS];
+        uint32_t memo_count;
         struct leat_arena *arena; /* of this tick */
         struct leat_state *state;
         int64_t tick;
@@ -112,6 +124,14 @@ struct leat_agg_plans {
         uint32_t slot_at;             /* first slot of the distinct sets */
 };
 
+/* A lookup whose input only passes columns on from a node with rows: it takes them from there, nothing is computed. */
+struct leat_lookup_path {
+        bool direct;
+        uint32_t node;           /* with the rows */
+        const uint32_t *columns; /* of its columns, one for each column of the input */
+        const uint32_t *keys;    /* likewise for the keys */
+};
+
 struct leat_stream_job {
         uint64_t view_id;
         const char *name;
@@ -121,6 +141,7 @@ struct leat_stream_job {
         uint32_t slot_base, slot_count;
         struct leat_agg_plans *aggs;    /* one a node */
         struct leat_plan **lookup_plans; /* one a node */
+        struct leat_lookup_path *paths;  /* one a node */
         struct leat_lookup *lookups;    /* one a node; set by the owner */
         struct leat_plan *top_plan;     /* APPEND, ROWS: the view's rows */
         struct leat_plan *out_plan;     /* the view's columns of out_slot, with w; made at first use */
@@ -152,6 +173,10 @@ int leat_stream_job_out(struct leat_stream_job *job, struct leat_tick_run *run, 
                         struct leat_error *err) LEAT_NODISCARD;
 /* The start below which rows of windows are gone: retention, in whole buckets; INT64_MIN: none. */
 int64_t leat_stream_job_horizon(const struct leat_stream_job *job, uint32_t arr, int64_t watermark_us);
+
+int leat_lookup_prepare(struct leat_stream_job *job, uint32_t number, struct leat_error *err) LEAT_NODISCARD;
+int leat_lookup_run(struct leat_stream_job *job, uint32_t number, struct leat_tick_run *run, struct leat_error *err)
+        LEAT_NODISCARD;
 
 int leat_agg_prepare(struct leat_stream_job *job, uint32_t node, uint32_t slot_at, struct leat_error *err) LEAT_NODISCARD;
 void leat_agg_plans_done(struct leat_stream_job *job, uint32_t node);
