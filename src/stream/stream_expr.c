@@ -537,6 +537,44 @@ static void window_print(const struct leat_expr *expr, struct leat_buf *out)
         leat_buf_u8(out, ')');
 }
 
+/*
+ * Arithmetic on TIMESTAMPTZ goes through ICU's calendar, at half a microsecond a
+ * value. Jobs run in UTC, where it is the same as that of TIMESTAMP: the plain
+ * kind is taken, except for infinite times, which have no microseconds.
+ */
+static bool utc_print(const struct leat_expr *expr, struct leat_buf *out)
+{
+        struct leat_buf a = LEAT_BUF_INIT, b = LEAT_BUF_INIT;
+        uint32_t tz = LEAT_T_TIMESTAMPTZ;
+        bool plus = strcmp(expr->name, "+") == 0, minus = strcmp(expr->name, "-") == 0;
+        bool trunc = strcmp(expr->name, "date_trunc") == 0;
+        if (expr->argc != 2 || !(plus || minus || trunc) || expr->args[trunc ? 1 : 0]->type.id != tz)
+                return false;
+        if (!trunc && expr->args[1]->type.id != LEAT_T_INTERVAL && !(minus && expr->args[1]->type.id == tz))
+                return false;
+        leat_expr_print(expr->args[0], &a);
+        leat_expr_print(expr->args[1], &b);
+        const char *x = leat_buf_cstr(&a), *y = leat_buf_cstr(&b);
+        if (trunc)
+                leat_buf_printf(out,
+                                "(CASE WHEN isfinite(%s) THEN make_timestamptz(epoch_us(date_trunc(%s, make_timestamp(epoch_us(%s))))) "
+                                "ELSE date_trunc(%s, %s) END)",
+                                y, x, y, x, y);
+        else if (expr->args[1]->type.id == tz)
+                leat_buf_printf(out,
+                                "(CASE WHEN isfinite(%s) AND isfinite(%s) THEN make_timestamp(epoch_us(%s)) - "
+                                "make_timestamp(epoch_us(%s)) ELSE %s - %s END)",
+                                x, y, x, y, x, y);
+        else
+                leat_buf_printf(out,
+                                "(CASE WHEN isfinite(%s) THEN make_timestamptz(epoch_us(make_timestamp(epoch_us(%s)) %s %s)) ELSE %s %s "
+                                "%s END)",
+                                x, x, plus ? "+" : "-", y, x, plus ? "+" : "-", y);
+        leat_buf_done(&a);
+        leat_buf_done(&b);
+        return true;
+}
+
 static void case_print(const struct leat_expr *expr, struct leat_buf *out)
 {
         leat_buf_add_str(out, "(CASE");
@@ -567,6 +605,8 @@ void leat_expr_print(const struct leat_expr *expr, struct leat_buf *out)
                 leat_buf_printf(out, " AS %s)", expr->type_sql);
                 return;
         case LEAT_X_CALL:
+                if (utc_print(expr, out))
+                        return;
                 if (strcmp(expr->name, "coalesce") == 0 || strcmp(expr->name, "nullif") == 0)
                         leat_buf_add_str(out, expr->name); /* keywords */
                 else

@@ -461,6 +461,12 @@ LEAT_TEST(job_filter_having)
         check_one("SELECT upper(site) AS u, weight % 3 AS m, sum(weight) + 1 AS s FROM scans WHERE weight BETWEEN 1 AND 12 AND site IN "
                   "('S1', 'S2', 'site-name-3-long', 'a', 'b', 'c', 'd', 'e', 'f') GROUP BY 1, 2 HAVING count(*) > 3", NULL, NULL);
 }
+LEAT_TEST(job_utc_arithmetic)
+{
+        check_one("SELECT ts - kafka_timestamp > INTERVAL '1 second' AS a, date_trunc('minute', ts) AS m, max(ts + INTERVAL '1 month 3 days') AS x, "
+                  "count(kafka_timestamp - ts) AS y, max(CAST(ts - kafka_timestamp AS TEXT)) AS z, max(ts - INTERVAL '90 minutes') AS w FROM scans GROUP BY 1, 2",
+                  NULL, NULL);
+}
 LEAT_TEST(job_tumble)
 {
         check_one("SELECT site, window_start, window_end, count(*) AS n, max(weight) AS m FROM " TUMBLE " GROUP BY ALL", NULL, NULL);
