@@ -14,13 +14,13 @@
 
 enum { FEED_READ_BYTES = 256 * 1024, FEED_PAD_BYTES = 64 };
 
-void feed_conn_init(struct feed_conn *conn)
+void leat_feed_conn_init(struct feed_conn *conn)
 {
         memset(conn, 0, sizeof *conn);
         conn->fd = -1;
 }
 
-void feed_conn_close(struct feed_conn *conn)
+void leat_feed_conn_close(struct feed_conn *conn)
 {
         leat_os_close(conn->fd);
         conn->fd = -1;
@@ -30,8 +30,9 @@ void feed_conn_close(struct feed_conn *conn)
 
 static int lost(struct feed_conn *conn, const struct leat_feed *feed, struct leat_error *err)
 {
-        feed_conn_close(conn);
-        leat_error_set(err, LEAT_ECLOSED, "connection to the broker at %s:%u was lost", feed->addr.host, feed->addr.port);
+        leat_feed_conn_close(conn);
+        leat_error_set(err, LEAT_ECLOSED, "connection to the broker at %s:%u was lost", feed->addr.host,
+                       feed->addr.port);
         if (err != NULL)
                 err->retriable = true;
         return LEAT_ECLOSED;
@@ -39,7 +40,8 @@ static int lost(struct feed_conn *conn, const struct leat_feed *feed, struct lea
 
 static int timed_out(const struct leat_feed *feed, struct leat_error *err)
 {
-        leat_error_set(err, LEAT_ETIMEOUT, "the broker at %s:%u does not answer in time", feed->addr.host, feed->addr.port);
+        leat_error_set(err, LEAT_ETIMEOUT, "the broker at %s:%u does not answer in time", feed->addr.host,
+                       feed->addr.port);
         leat_error_hint(err, "Is the broker running? `leat status` tells.");
         if (err != NULL)
                 err->retriable = true;
@@ -83,13 +85,14 @@ static int send_bytes(struct leat_feed *feed, struct feed_conn *conn, struct lea
         return 0;
 }
 
-int feed_conn_send(struct leat_feed *feed, struct feed_conn *conn, int16_t key, int16_t version, const void *message,
-                   int32_t *ret_correlation, struct leat_error *err)
+int leat_feed_conn_send(struct leat_feed *feed, struct feed_conn *conn, int16_t key, int16_t version,
+                        const void *message, int32_t *ret_correlation, struct leat_error *err)
 {
         struct leat_chain frame = LEAT_CHAIN_INIT;
         int32_t correlation = conn->next_correlation++;
         int rc = 0;
-        leat_kafka_request_encode(leat_kafka_api_find(key), version, correlation, leat_view_str(feed->client_id), message, &frame);
+        leat_kafka_request_encode(leat_kafka_api_find(key), version, correlation, leat_view_str(feed->client_id),
+                                  message, &frame);
         for (uint32_t i = 0; rc == 0 && i < frame.count; i++)
                 rc = send_bytes(feed, conn, frame.slices[i].view, err);
         leat_chain_done(&frame);
@@ -115,8 +118,8 @@ static int read_some(struct leat_feed *feed, struct feed_conn *conn, uint8_t *to
 }
 
 /* Whole frames are read into a block of their own; small leftovers wait in conn->in. */
-int feed_conn_receive(struct leat_feed *feed, struct feed_conn *conn, int64_t end_us, struct leat_block **ret_frame,
-                      struct leat_error *err)
+int leat_feed_conn_receive(struct leat_feed *feed, struct feed_conn *conn, int64_t end_us,
+                           struct leat_block **ret_frame, struct leat_error *err)
 {
         size_t n;
         if (conn->fd < 0)
@@ -127,9 +130,11 @@ int feed_conn_receive(struct leat_feed *feed, struct feed_conn *conn, int64_t en
                 if (have >= 4) {
                         uint32_t len = leat_get_be32(conn->in.data + conn->at);
                         if (len > FEED_FRAME_MAX) {
-                                feed_conn_close(conn);
-                                return leat_error_set(err, LEAT_EPROTO, "the broker at %s:%u sends a frame of %u bytes: not Kafka's protocol",
-                                                      feed->addr.host, feed->addr.port, len);
+                                leat_feed_conn_close(conn);
+                                return leat_error_set(
+                                        err, LEAT_EPROTO,
+                                        "the broker at %s:%u sends a frame of %u bytes: not Kafka's protocol",
+                                        feed->addr.host, feed->addr.port, len);
                         }
                         need = (size_t)len + 4;
                         if (have >= need) {
@@ -164,10 +169,11 @@ static int ask_versions(struct leat_feed *feed, struct feed_conn *conn, int64_t 
         LEAT_KAFKA_INIT(api_versions_request, &request);
         request.client_software_name = leat_view_str("leat");
         request.client_software_version = leat_view_str("0.1.0");
-        LEAT_TRY(feed_conn_send(feed, conn, 18, 3, &request, &correlation, err));
-        LEAT_TRY(feed_conn_receive(feed, conn, end_us, &frame, err));
+        LEAT_TRY(leat_feed_conn_send(feed, conn, 18, 3, &request, &correlation, err));
+        LEAT_TRY(leat_feed_conn_receive(feed, conn, end_us, &frame, err));
         struct leat_arena *arena = leat_arena_new(0);
-        int rc = leat_kafka_response_decode(leat_kafka_api_find(18), 3, leat_view_of(frame->data, frame->len), arena, &response, err);
+        int rc = leat_kafka_response_decode(leat_kafka_api_find(18), 3, leat_view_of(frame->data, frame->len), arena,
+                                            &response, err);
         for (int i = 0; i < FEED_API_MAX; i++)
                 conn->max_version[i] = conn->min_version[i] = -1;
         for (size_t i = 0; rc == 0 && i < (size_t)response.api_keys_count; i++) {
@@ -182,7 +188,7 @@ static int ask_versions(struct leat_feed *feed, struct feed_conn *conn, int64_t 
         return rc;
 }
 
-int feed_conn_open(struct leat_feed *feed, struct feed_conn *conn, int64_t end_us, struct leat_error *err)
+int leat_feed_conn_open(struct leat_feed *feed, struct feed_conn *conn, int64_t end_us, struct leat_error *err)
 {
         while (conn->fd < 0) {
                 int64_t left_us = end_us - leat_os_monotonic_us();
@@ -192,7 +198,7 @@ int feed_conn_open(struct leat_feed *feed, struct feed_conn *conn, int64_t end_u
                         rc = ask_versions(feed, conn, end_us, err);
                 if (rc == 0)
                         return 0;
-                feed_conn_close(conn);
+                leat_feed_conn_close(conn);
                 if (rc == LEAT_ECANCELED || rc == LEAT_EPROTO)
                         return rc;
                 if (leat_os_monotonic_us() + FEED_RETRY_US >= end_us)
@@ -205,13 +211,14 @@ int feed_conn_open(struct leat_feed *feed, struct feed_conn *conn, int64_t end_u
         return 0;
 }
 
-int feed_conn_version(const struct feed_conn *conn, int16_t key, int16_t max, int16_t *ret_version,
-                      struct leat_error *err)
+int leat_feed_conn_version(const struct feed_conn *conn, int16_t key, int16_t max, int16_t *ret_version,
+                           struct leat_error *err)
 {
         const struct leat_kafka_api *api = leat_kafka_api_find(key);
         int16_t version = LEAT_MIN(LEAT_MIN(api->max_version, max), conn->max_version[key]);
         if (conn->max_version[key] < 0 || version < api->min_version || version < conn->min_version[key])
-                return leat_error_set(err, LEAT_EUNSUPPORTED, "the broker has no version of %s that we speak", api->name);
+                return leat_error_set(err, LEAT_EUNSUPPORTED, "the broker has no version of %s that we speak",
+                                      api->name);
         *ret_version = version;
         return 0;
 }
@@ -223,25 +230,26 @@ static int call_once(struct leat_feed *feed, int16_t key, int16_t max_version, c
         int16_t version;
         int32_t correlation;
         struct leat_block *frame;
-        LEAT_TRY(feed_conn_open(feed, &feed->conn, end_us, err));
-        LEAT_TRY(feed_conn_version(&feed->conn, key, max_version, &version, err));
-        LEAT_TRY(feed_conn_send(feed, &feed->conn, key, version, request, &correlation, err));
-        int rc = feed_conn_receive(feed, &feed->conn, end_us, &frame, err);
+        LEAT_TRY(leat_feed_conn_open(feed, &feed->conn, end_us, err));
+        LEAT_TRY(leat_feed_conn_version(&feed->conn, key, max_version, &version, err));
+        LEAT_TRY(leat_feed_conn_send(feed, &feed->conn, key, version, request, &correlation, err));
+        int rc = leat_feed_conn_receive(feed, &feed->conn, end_us, &frame, err);
         if (rc != 0) {
-                feed_conn_close(&feed->conn); /* the answer would be taken for the next call's */
+                leat_feed_conn_close(&feed->conn); /* the answer would be taken for the next call's */
                 return rc;
         }
         leat_arena_cleanup(feed->arena, (void (*)(void *))leat_block_unref, frame);
         struct leat_view bytes = leat_view_of(frame->data, frame->len);
         if (leat_kafka_response_correlation(bytes) != correlation) {
-                feed_conn_close(&feed->conn);
-                return leat_error_set(err, LEAT_EPROTO, "the broker answers another request than the one that was sent");
+                leat_feed_conn_close(&feed->conn);
+                return leat_error_set(err, LEAT_EPROTO,
+                                      "the broker answers another request than the one that was sent");
         }
         return leat_kafka_response_decode(leat_kafka_api_find(key), version, bytes, feed->arena, response, err);
 }
 
-int feed_call(struct leat_feed *feed, int16_t key, int16_t max_version, const void *request, void *response,
-              struct leat_error *err)
+int leat_feed_call(struct leat_feed *feed, int16_t key, int16_t max_version, const void *request, void *response,
+                   struct leat_error *err)
 {
         int64_t end_us = leat_os_monotonic_us() + FEED_CALL_US;
         int rc;
@@ -252,22 +260,46 @@ int feed_call(struct leat_feed *feed, int16_t key, int16_t max_version, const vo
         return rc;
 }
 
-int feed_error(int code, struct leat_view message, const char *topic, struct leat_error *err)
+int leat_feed_error(int code, struct leat_view message, const char *topic, struct leat_error *err)
 {
         int ours = LEAT_EINVAL;
         switch (code) {
-        case 0: return 0;
-        case LEAT_KAFKA_E_OFFSET_OUT_OF_RANGE: ours = LEAT_ERANGE; break;
-        case LEAT_KAFKA_E_CORRUPT_MESSAGE: ours = LEAT_ECORRUPT; break;
-        case LEAT_KAFKA_E_UNKNOWN_TOPIC_OR_PARTITION: case LEAT_KAFKA_E_UNKNOWN_TOPIC_ID:
-        case LEAT_KAFKA_E_INCONSISTENT_TOPIC_ID: ours = LEAT_ENORELATION; break;
-        case LEAT_KAFKA_E_TOPIC_ALREADY_EXISTS: ours = LEAT_EEXISTS; break;
-        case LEAT_KAFKA_E_MESSAGE_TOO_LARGE: case LEAT_KAFKA_E_RECORD_LIST_TOO_LARGE: ours = LEAT_ETOOBIG; break;
-        case LEAT_KAFKA_E_KAFKA_STORAGE_ERROR: ours = LEAT_EFULL; break;
-        case LEAT_KAFKA_E_REQUEST_TIMED_OUT: ours = LEAT_ETIMEOUT; break;
-        case LEAT_KAFKA_E_INVALID_PRODUCER_EPOCH: case LEAT_KAFKA_E_PRODUCER_FENCED: ours = LEAT_EFENCED; break;
-        case LEAT_KAFKA_E_OUT_OF_ORDER_SEQUENCE_NUMBER: case LEAT_KAFKA_E_UNKNOWN_PRODUCER_ID: ours = LEAT_ESEQUENCE; break;
-        default: break;
+        case 0:
+                return 0;
+        case LEAT_KAFKA_E_OFFSET_OUT_OF_RANGE:
+                ours = LEAT_ERANGE;
+                break;
+        case LEAT_KAFKA_E_CORRUPT_MESSAGE:
+                ours = LEAT_ECORRUPT;
+                break;
+        case LEAT_KAFKA_E_UNKNOWN_TOPIC_OR_PARTITION:
+        case LEAT_KAFKA_E_UNKNOWN_TOPIC_ID:
+        case LEAT_KAFKA_E_INCONSISTENT_TOPIC_ID:
+                ours = LEAT_ENORELATION;
+                break;
+        case LEAT_KAFKA_E_TOPIC_ALREADY_EXISTS:
+                ours = LEAT_EEXISTS;
+                break;
+        case LEAT_KAFKA_E_MESSAGE_TOO_LARGE:
+        case LEAT_KAFKA_E_RECORD_LIST_TOO_LARGE:
+                ours = LEAT_ETOOBIG;
+                break;
+        case LEAT_KAFKA_E_KAFKA_STORAGE_ERROR:
+                ours = LEAT_EFULL;
+                break;
+        case LEAT_KAFKA_E_REQUEST_TIMED_OUT:
+                ours = LEAT_ETIMEOUT;
+                break;
+        case LEAT_KAFKA_E_INVALID_PRODUCER_EPOCH:
+        case LEAT_KAFKA_E_PRODUCER_FENCED:
+                ours = LEAT_EFENCED;
+                break;
+        case LEAT_KAFKA_E_OUT_OF_ORDER_SEQUENCE_NUMBER:
+        case LEAT_KAFKA_E_UNKNOWN_PRODUCER_ID:
+                ours = LEAT_ESEQUENCE;
+                break;
+        default:
+                break;
         }
         if (message.len == 0)
                 message = leat_view_str(leat_kafka_error_text(code));
@@ -284,7 +316,7 @@ int leat_feed_open(const struct leat_addr *addr, const char *client_id, struct l
 {
         struct leat_feed *feed = leat_calloc(1, sizeof *feed);
         feed->addr = *addr;
-        feed_conn_init(&feed->conn);
+        leat_feed_conn_init(&feed->conn);
         int rc = leat_os_pipe(feed->wake_fds, err);
         if (rc != 0) {
                 free(feed);
@@ -300,7 +332,7 @@ void leat_feed_close(struct leat_feed *feed)
 {
         if (feed == NULL)
                 return;
-        feed_conn_close(&feed->conn);
+        leat_feed_conn_close(&feed->conn);
         leat_os_close(feed->wake_fds[0]);
         leat_os_close(feed->wake_fds[1]);
         leat_arena_free(feed->arena);

@@ -41,7 +41,7 @@ struct leat_feed_reader {
         struct feed_conn conn;
         struct reader_part *parts;
         uint32_t count, cap;
-        uint32_t first;     /* where the next request begins, so that none starves */
+        uint32_t first;      /* where the next request begins, so that none starves */
         int32_t correlation; /* of the request under way; -1: none */
         int16_t version;
         struct reader_memory *memory;
@@ -118,9 +118,10 @@ static int send_fetch(struct leat_feed_reader *reader, size_t max_bytes, struct 
                 p->asked = p->offset;
         }
         reader->first = reader->count == 0 ? 0 : (reader->first + 1) % reader->count;
-        int rc = feed_conn_version(&reader->conn, 1, 17, &reader->version, err);
+        int rc = leat_feed_conn_version(&reader->conn, 1, 17, &reader->version, err);
         if (rc == 0)
-                rc = feed_conn_send(reader->feed, &reader->conn, 1, reader->version, &request, &reader->correlation, err);
+                rc = leat_feed_conn_send(reader->feed, &reader->conn, 1, reader->version, &request,
+                                         &reader->correlation, err);
         if (rc != 0)
                 reader->correlation = -1;
         leat_arena_free(arena);
@@ -143,7 +144,7 @@ static struct reader_part *find_asked(struct leat_feed_reader *reader, const str
 
 static int part_error(const struct reader_part *p, int code, struct leat_error *err)
 {
-        int rc = feed_error(code, leat_view_of(NULL, 0), p->topic, err);
+        int rc = leat_feed_error(code, leat_view_of(NULL, 0), p->topic, err);
         char where[300];
         snprintf(where, sizeof where, "partition %d at offset %lld", p->partition, (long long)p->offset);
         leat_error_prefix(err, "%s", where);
@@ -202,7 +203,8 @@ static int take_records(struct reader_memory *m, const struct leat_kafka_batch *
 }
 
 static int take_partition(struct leat_feed_reader *reader, struct reader_part *p,
-                          const struct leat_kafka_fetched_partition *from, struct batch_list *list, struct leat_error *err)
+                          const struct leat_kafka_fetched_partition *from, struct batch_list *list,
+                          struct leat_error *err)
 {
         struct reader_memory *m = reader->memory;
         struct leat_view rest = from->records.view;
@@ -221,9 +223,13 @@ static int take_partition(struct leat_feed_reader *reader, struct reader_part *p
                 if (next <= position)
                         continue;
                 struct leat_feed_batch *out = add_batch(m, list);
-                *out = (struct leat_feed_batch){.tag = p->tag, .partition = p->partition, .next_offset = next,
-                                                .leader_epoch = batch.leader_epoch, .max_timestamp_ms = batch.max_timestamp_ms,
-                                                .high_watermark = from->high_watermark, .bytes = batch.bytes.len};
+                *out = (struct leat_feed_batch){.tag = p->tag,
+                                                .partition = p->partition,
+                                                .next_offset = next,
+                                                .leader_epoch = batch.leader_epoch,
+                                                .max_timestamp_ms = batch.max_timestamp_ms,
+                                                .high_watermark = from->high_watermark,
+                                                .bytes = batch.bytes.len};
                 LEAT_TRY(take_records(m, &batch, p, position, out, err));
                 out->base_offset = out->record_count != 0 ? out->records[0].offset : position;
                 position = next;
@@ -233,8 +239,8 @@ static int take_partition(struct leat_feed_reader *reader, struct reader_part *p
 }
 
 /* Errors that concern one partition come first, before any position has moved. */
-static int find_error(struct leat_feed_reader *reader, const struct leat_kafka_fetch_response *response, uint32_t *ret_tag,
-                      int32_t *ret_partition, struct leat_error *err)
+static int find_error(struct leat_feed_reader *reader, const struct leat_kafka_fetch_response *response,
+                      uint32_t *ret_tag, int32_t *ret_partition, struct leat_error *err)
 {
         for (int32_t t = 0; t < response->responses_count; t++) {
                 const struct leat_kafka_fetched_topic *topic = &response->responses[t];
@@ -259,12 +265,13 @@ static int take_answer(struct leat_feed_reader *reader, struct leat_block *frame
         struct leat_view bytes = leat_view_of(frame->data, frame->len);
         m->frame = frame;
         if (leat_kafka_response_correlation(bytes) != reader->correlation) {
-                feed_conn_close(&reader->conn);
-                return leat_error_set(err, LEAT_EPROTO, "the broker answers another request than the one that was sent");
+                leat_feed_conn_close(&reader->conn);
+                return leat_error_set(err, LEAT_EPROTO,
+                                      "the broker answers another request than the one that was sent");
         }
         LEAT_TRY(leat_kafka_response_decode(leat_kafka_api_find(1), reader->version, bytes, m->arena, &response, err));
         if (response.error_code != 0)
-                return feed_error(response.error_code, leat_view_of(NULL, 0), "", err);
+                return leat_feed_error(response.error_code, leat_view_of(NULL, 0), "", err);
         LEAT_TRY(find_error(reader, &response, ret_tag, ret_partition, err));
         for (int32_t t = 0; t < response.responses_count; t++) {
                 const struct leat_kafka_fetched_topic *topic = &response.responses[t];
@@ -296,11 +303,12 @@ int leat_feed_poll(struct leat_feed_reader *reader, int64_t timeout_us, size_t m
                 int rc = 0;
                 if (reader->conn.fd < 0)
                         reader->correlation = -1;
-                rc = feed_conn_open(reader->feed, &reader->conn, LEAT_MAX(end_us, leat_os_monotonic_us() + FEED_CALL_US), err);
+                rc = leat_feed_conn_open(reader->feed, &reader->conn,
+                                         LEAT_MAX(end_us, leat_os_monotonic_us() + FEED_CALL_US), err);
                 if (rc == 0 && reader->correlation < 0 && reader->count != 0)
                         rc = send_fetch(reader, max_bytes, err);
                 if (rc == 0)
-                        rc = feed_conn_receive(reader->feed, &reader->conn, end_us, &frame, err);
+                        rc = leat_feed_conn_receive(reader->feed, &reader->conn, end_us, &frame, err);
                 if (rc == LEAT_ETIMEOUT) {
                         if (err != NULL)
                                 memset(err, 0, sizeof *err); /* nothing came: no error */
@@ -315,7 +323,7 @@ int leat_feed_poll(struct leat_feed_reader *reader, int64_t timeout_us, size_t m
                 if (rc != 0)
                         return rc;
                 if (reader->count != 0 && reader->conn.fd >= 0 && send_fetch(reader, max_bytes, NULL) != 0)
-                        feed_conn_close(&reader->conn);
+                        leat_feed_conn_close(&reader->conn);
                 if (leat_os_monotonic_us() >= end_us)
                         break;
         }
@@ -337,7 +345,7 @@ int leat_feed_reader_open(struct leat_feed *feed, struct leat_feed_reader **ret_
         (void)err;
         reader->feed = feed;
         reader->correlation = -1;
-        feed_conn_init(&reader->conn);
+        leat_feed_conn_init(&reader->conn);
         *ret_reader = reader;
         return 0;
 }
@@ -346,7 +354,7 @@ void leat_feed_reader_close(struct leat_feed_reader *reader)
 {
         if (reader == NULL)
                 return;
-        feed_conn_close(&reader->conn);
+        leat_feed_conn_close(&reader->conn);
         if (reader->memory != NULL)
                 leat_block_unref(&reader->memory->block);
         free(reader->parts);
@@ -366,7 +374,8 @@ int leat_feed_reader_add(struct leat_feed_reader *reader, const struct leat_feed
 {
         struct reader_part *p = find_part(reader, tag, partition);
         if (p == NULL && reader->count == READER_PARTITIONS_MAX)
-                return leat_error_set(err, LEAT_ETOOBIG, "one reader reads at most %d partitions", READER_PARTITIONS_MAX);
+                return leat_error_set(err, LEAT_ETOOBIG, "one reader reads at most %d partitions",
+                                      READER_PARTITIONS_MAX);
         if (p == NULL && reader->count == reader->cap) {
                 reader->cap = reader->cap == 0 ? 16 : reader->cap * 2;
                 reader->parts = leat_realloc(reader->parts, reader->cap * sizeof *reader->parts);

@@ -26,10 +26,10 @@ int leat_feed_topic(struct leat_feed *feed, const char *name, struct leat_feed_t
         request.topics = &topic;
         request.topics_count = 1;
         request.allow_auto_topic_creation = false;
-        LEAT_TRY(feed_call(feed, 3, 13, &request, &response, err));
+        LEAT_TRY(leat_feed_call(feed, 3, 13, &request, &response, err));
         if (response.topics_count != 1)
                 return leat_error_set(err, LEAT_EPROTO, "the broker's metadata have no answer for topic \"%s\"", name);
-        LEAT_TRY(feed_error(response.topics[0].error_code, leat_view_of(NULL, 0), name, err));
+        LEAT_TRY(leat_feed_error(response.topics[0].error_code, leat_view_of(NULL, 0), name, err));
         take_topic(&response.topics[0], ret_topic);
         return 0;
 }
@@ -43,7 +43,7 @@ int leat_feed_topics(struct leat_feed *feed, struct leat_arena *arena, struct le
         request.topics = NULL;
         request.topics_count = -1;
         request.allow_auto_topic_creation = false;
-        LEAT_TRY(feed_call(feed, 3, 13, &request, &response, err));
+        LEAT_TRY(leat_feed_call(feed, 3, 13, &request, &response, err));
         uint32_t count = response.topics_count < 0 ? 0 : (uint32_t)response.topics_count;
         struct leat_feed_topic *topics = leat_arena_alloc(arena, (count + 1) * sizeof *topics);
         for (uint32_t i = 0; i < count; i++)
@@ -54,8 +54,8 @@ int leat_feed_topics(struct leat_feed *feed, struct leat_arena *arena, struct le
 }
 
 int leat_feed_topic_create(struct leat_feed *feed, const char *name, int32_t partitions,
-                           const struct leat_feed_config *configs, uint32_t config_count,
-                           struct leat_topic_id *ret_id, struct leat_error *err)
+                           const struct leat_feed_config *configs, uint32_t config_count, struct leat_topic_id *ret_id,
+                           struct leat_error *err)
 {
         struct leat_kafka_create_topics_request request;
         struct leat_kafka_create_topics_response response;
@@ -75,13 +75,14 @@ int leat_feed_topic_create(struct leat_feed *feed, const char *name, int32_t par
         topic.configs_count = (int32_t)config_count;
         request.topics = &topic;
         request.topics_count = 1;
-        int rc = feed_call(feed, 19, 7, &request, &response, err);
+        int rc = leat_feed_call(feed, 19, 7, &request, &response, err);
         leat_arena_free(arena);
         if (rc != 0)
                 return rc;
         if (response.topics_count != 1)
-                return leat_error_set(err, LEAT_EPROTO, "the broker does not say whether topic \"%s\" was created", name);
-        LEAT_TRY(feed_error(response.topics[0].error_code, response.topics[0].error_message, name, err));
+                return leat_error_set(err, LEAT_EPROTO, "the broker does not say whether topic \"%s\" was created",
+                                      name);
+        LEAT_TRY(leat_feed_error(response.topics[0].error_code, response.topics[0].error_message, name, err));
         if (ret_id != NULL)
                 memcpy(ret_id->bytes, &response.topics[0].topic_id, sizeof ret_id->bytes);
         return 0;
@@ -101,10 +102,11 @@ int leat_feed_topic_delete(struct leat_feed *feed, const char *name, struct leat
         request.topic_names = &names;
         request.topic_names_count = 1;
         request.timeout_ms = 10000;
-        LEAT_TRY(feed_call(feed, 20, 6, &request, &response, err));
+        LEAT_TRY(leat_feed_call(feed, 20, 6, &request, &response, err));
         if (response.responses_count != 1)
-                return leat_error_set(err, LEAT_EPROTO, "the broker does not say whether topic \"%s\" was deleted", name);
-        return feed_error(response.responses[0].error_code, response.responses[0].error_message, name, err);
+                return leat_error_set(err, LEAT_EPROTO, "the broker does not say whether topic \"%s\" was deleted",
+                                      name);
+        return leat_feed_error(response.responses[0].error_code, response.responses[0].error_message, name, err);
 }
 
 int leat_feed_topic_configure(struct leat_feed *feed, const char *name, const struct leat_feed_config *configs,
@@ -128,13 +130,14 @@ int leat_feed_topic_configure(struct leat_feed *feed, const char *name, const st
         resource.configs_count = (int32_t)config_count;
         request.resources = &resource;
         request.resources_count = 1;
-        int rc = feed_call(feed, 44, 1, &request, &response, err);
+        int rc = leat_feed_call(feed, 44, 1, &request, &response, err);
         leat_arena_free(arena);
         if (rc != 0)
                 return rc;
         if (response.responses_count != 1)
-                return leat_error_set(err, LEAT_EPROTO, "the broker does not say whether topic \"%s\" was changed", name);
-        return feed_error(response.responses[0].error_code, response.responses[0].error_message, name, err);
+                return leat_error_set(err, LEAT_EPROTO, "the broker does not say whether topic \"%s\" was changed",
+                                      name);
+        return leat_feed_error(response.responses[0].error_code, response.responses[0].error_message, name, err);
 }
 
 int leat_feed_topic_configs(struct leat_feed *feed, const char *name, struct leat_arena *arena,
@@ -151,17 +154,19 @@ int leat_feed_topic_configs(struct leat_feed *feed, const char *name, struct lea
         resource.configuration_keys_count = -1;
         request.resources = &resource;
         request.resources_count = 1;
-        LEAT_TRY(feed_call(feed, 32, 4, &request, &response, err));
+        LEAT_TRY(leat_feed_call(feed, 32, 4, &request, &response, err));
         if (response.results_count != 1)
                 return leat_error_set(err, LEAT_EPROTO, "the broker does not tell the settings of topic \"%s\"", name);
         const struct leat_kafka_described_configs *result = &response.results[0];
-        LEAT_TRY(feed_error(result->error_code, result->error_message, name, err));
+        LEAT_TRY(leat_feed_error(result->error_code, result->error_message, name, err));
         for (uint32_t i = 0; i < config_count; i++) {
                 configs[i].value = NULL;
                 for (int32_t k = 0; k < result->configs_count; k++)
-                        if (leat_view_eq_str(result->configs[k].name, configs[i].name) && result->configs[k].value.data != NULL)
-                                configs[i].value = leat_arena_strndup(arena, (const char *)result->configs[k].value.data,
-                                                                      result->configs[k].value.len);
+                        if (leat_view_eq_str(result->configs[k].name, configs[i].name) &&
+                            result->configs[k].value.data != NULL)
+                                configs[i].value =
+                                        leat_arena_strndup(arena, (const char *)result->configs[k].value.data,
+                                                           result->configs[k].value.len);
         }
         return 0;
 }
@@ -180,10 +185,10 @@ int leat_feed_topic_grow(struct leat_feed *feed, const char *name, int32_t parti
         request.topics = &topic;
         request.topics_count = 1;
         request.timeout_ms = 10000;
-        LEAT_TRY(feed_call(feed, 37, 3, &request, &response, err));
+        LEAT_TRY(leat_feed_call(feed, 37, 3, &request, &response, err));
         if (response.results_count != 1)
                 return leat_error_set(err, LEAT_EPROTO, "the broker does not say whether topic \"%s\" has grown", name);
-        return feed_error(response.results[0].error_code, response.results[0].error_message, name, err);
+        return leat_feed_error(response.results[0].error_code, response.results[0].error_message, name, err);
 }
 
 int leat_feed_topic_trim(struct leat_feed *feed, const char *name, int32_t partition, int64_t offset,
@@ -204,10 +209,11 @@ int leat_feed_topic_trim(struct leat_feed *feed, const char *name, int32_t parti
         request.topics = &topic;
         request.topics_count = 1;
         request.timeout_ms = 10000;
-        LEAT_TRY(feed_call(feed, 21, 2, &request, &response, err));
+        LEAT_TRY(leat_feed_call(feed, 21, 2, &request, &response, err));
         if (response.topics_count != 1 || response.topics[0].partitions_count != 1)
-                return leat_error_set(err, LEAT_EPROTO, "the broker does not say whether topic \"%s\" was trimmed", name);
-        return feed_error(response.topics[0].partitions[0].error_code, leat_view_of(NULL, 0), name, err);
+                return leat_error_set(err, LEAT_EPROTO, "the broker does not say whether topic \"%s\" was trimmed",
+                                      name);
+        return leat_feed_error(response.topics[0].partitions[0].error_code, leat_view_of(NULL, 0), name, err);
 }
 
 int leat_feed_offsets(struct leat_feed *feed, const char *name, int64_t timestamp_ms, int64_t *ret_offsets,
@@ -230,7 +236,7 @@ int leat_feed_offsets(struct leat_feed *feed, const char *name, int64_t timestam
         request.topics = &topic;
         request.topics_count = 1;
         request.timeout_ms = 10000;
-        int rc = feed_call(feed, 2, 11, &request, &response, err);
+        int rc = leat_feed_call(feed, 2, 11, &request, &response, err);
         leat_arena_free(arena);
         if (rc != 0)
                 return rc;
@@ -239,9 +245,10 @@ int leat_feed_offsets(struct leat_feed *feed, const char *name, int64_t timestam
         bool none = false;
         for (int32_t i = 0; i < count; i++) {
                 const struct leat_kafka_listed_offsets_partition *p = &response.topics[0].partitions[i];
-                LEAT_TRY(feed_error(p->error_code, leat_view_of(NULL, 0), name, err));
+                LEAT_TRY(leat_feed_error(p->error_code, leat_view_of(NULL, 0), name, err));
                 if (p->partition_index < 0 || p->partition_index >= count)
-                        return leat_error_set(err, LEAT_EPROTO, "the broker tells the offset of another partition of topic \"%s\"", name);
+                        return leat_error_set(err, LEAT_EPROTO,
+                                              "the broker tells the offset of another partition of topic \"%s\"", name);
                 ret_offsets[p->partition_index] = p->offset;
                 none |= p->offset < 0;
         }
@@ -249,7 +256,8 @@ int leat_feed_offsets(struct leat_feed *feed, const char *name, int64_t timestam
                 return 0;
         /* No record is that new: the end is the place. */
         int64_t *ends = leat_malloc((size_t)count * sizeof *ends);
-        rc = timestamp_ms == LEAT_FEED_LATEST ? LEAT_EPROTO : leat_feed_offsets(feed, name, LEAT_FEED_LATEST, ends, count, err);
+        rc = timestamp_ms == LEAT_FEED_LATEST ? LEAT_EPROTO
+                                              : leat_feed_offsets(feed, name, LEAT_FEED_LATEST, ends, count, err);
         for (int32_t i = 0; rc == 0 && i < count; i++)
                 if (ret_offsets[i] < 0)
                         ret_offsets[i] = ends[i];

@@ -56,7 +56,7 @@ struct leat_feed_writer {
         uint32_t part_count, part_cap;
         struct writer_batch *first, *last; /* not durable yet, in order */
         uint32_t under_way;
-        bool resend;           /* something failed: wait for the answers, then send all again */
+        bool resend; /* something failed: wait for the answers, then send all again */
         int64_t backoff_until_us;
         struct leat_kafka_batch_builder builder;
 };
@@ -87,7 +87,7 @@ static void finish_batch(struct leat_feed_writer *w, int64_t offset, const struc
 /* Everything that is not durable is lost: a gap in the sequence, so a new producer id. */
 static void fail_all(struct leat_feed_writer *w, const struct leat_error *error)
 {
-        feed_conn_close(&w->conn);
+        leat_feed_conn_close(&w->conn);
         w->under_way = 0;
         w->resend = false;
         w->producer_id = -1;
@@ -104,8 +104,8 @@ static int take_producer_id(struct leat_feed_writer *w, struct leat_error *err)
         LEAT_KAFKA_INIT(init_producer_id_request, &request);
         request.transactional_id = leat_view_of(NULL, 0);
         request.transaction_timeout_ms = 60000;
-        LEAT_TRY(feed_call(w->feed, 22, 4, &request, &response, err));
-        LEAT_TRY(feed_error(response.error_code, leat_view_of(NULL, 0), "producer id", err));
+        LEAT_TRY(leat_feed_call(w->feed, 22, 4, &request, &response, err));
+        LEAT_TRY(leat_feed_error(response.error_code, leat_view_of(NULL, 0), "producer id", err));
         w->producer_id = response.producer_id;
         w->producer_epoch = response.producer_epoch;
         return 0;
@@ -132,9 +132,9 @@ static int send_batch(struct leat_feed_writer *w, struct writer_batch *b, struct
         request.timeout_ms = 30000;
         request.topic_data = &topic;
         request.topic_data_count = 1;
-        int rc = feed_conn_version(&w->conn, 0, 12, &w->version, err);
+        int rc = leat_feed_conn_version(&w->conn, 0, 12, &w->version, err);
         if (rc == 0)
-                rc = feed_conn_send(w->feed, &w->conn, 0, w->version, &request, &b->correlation, err);
+                rc = leat_feed_conn_send(w->feed, &w->conn, 0, w->version, &request, &b->correlation, err);
         leat_chain_done(&chain);
         if (rc == 0)
                 w->under_way++;
@@ -160,12 +160,12 @@ static int pump(struct leat_feed_writer *w, struct leat_error *err)
                 return 0;
         if (w->conn.fd < 0)
                 forget_flight(w);
-        int rc = feed_conn_open(w->feed, &w->conn, leat_os_monotonic_us() + FEED_RETRY_US, err);
+        int rc = leat_feed_conn_open(w->feed, &w->conn, leat_os_monotonic_us() + FEED_RETRY_US, err);
         for (struct writer_batch *b = w->first; rc == 0 && b != NULL && w->under_way < WRITER_FLIGHT_MAX; b = b->next)
                 if (b->correlation < 0)
                         rc = send_batch(w, b, err);
         if (rc == LEAT_ECLOSED || rc == LEAT_ETIMEOUT) {
-                feed_conn_close(&w->conn);
+                leat_feed_conn_close(&w->conn);
                 w->backoff_until_us = leat_os_monotonic_us() + WRITER_BACKOFF_US;
                 return 0;
         }
@@ -188,8 +188,10 @@ static int take_answer(struct leat_feed_writer *w, struct leat_block *frame, str
         while (b != NULL && b->correlation != leat_kafka_response_correlation(bytes))
                 b = b->next;
         int rc = leat_kafka_response_decode(leat_kafka_api_find(0), w->version, bytes, arena, &response, err);
-        if (rc == 0 && (b == NULL || response.responses_count != 1 || response.responses[0].partition_responses_count != 1))
-                rc = leat_error_set(err, LEAT_EPROTO, "the broker's answer to a Produce request fits none that was sent");
+        if (rc == 0 &&
+            (b == NULL || response.responses_count != 1 || response.responses[0].partition_responses_count != 1))
+                rc = leat_error_set(err, LEAT_EPROTO,
+                                    "the broker's answer to a Produce request fits none that was sent");
         if (rc == 0) {
                 const struct leat_kafka_produced_partition *p = &response.responses[0].partition_responses[0];
                 int code = p->error_code == LEAT_KAFKA_E_DUPLICATE_SEQUENCE_NUMBER ? 0 : p->error_code;
@@ -199,10 +201,10 @@ static int take_answer(struct leat_feed_writer *w, struct leat_block *frame, str
                 if (code == 0 && !w->resend && b == w->first) {
                         finish_batch(w, p->base_offset, NULL);
                 } else if (code != 0 && is_final(code)) {
-                        (void)feed_error(code, p->error_message, b->topic, &error);
+                        (void)leat_feed_error(code, p->error_message, b->topic, &error);
                         fail_all(w, &error);
                 } else if (code == LEAT_KAFKA_E_OUT_OF_ORDER_SEQUENCE_NUMBER && !w->resend && b == w->first) {
-                        (void)feed_error(code, p->error_message, b->topic, &error);
+                        (void)leat_feed_error(code, p->error_message, b->topic, &error);
                         fail_all(w, &error);
                 } else {
                         w->resend = true;
@@ -235,16 +237,19 @@ static int work(struct leat_feed_writer *w, uint32_t left, int64_t end_us, struc
                         waiting++;
                 if (waiting <= left)
                         return 0;
-                int64_t until_us = w->under_way == 0 ? LEAT_MIN(end_us, LEAT_MAX(w->backoff_until_us, leat_os_monotonic_us() + 1000))
-                                                     : end_us;
+                int64_t until_us =
+                        w->under_way == 0
+                                ? LEAT_MIN(end_us, LEAT_MAX(w->backoff_until_us, leat_os_monotonic_us() + 1000))
+                                : end_us;
                 if (w->under_way == 0) {
                         give_up_old(w);
                         if (leat_os_monotonic_us() >= end_us)
-                                return leat_error_set(err, LEAT_ETIMEOUT, "the broker has not acknowledged everything in time");
+                                return leat_error_set(err, LEAT_ETIMEOUT,
+                                                      "the broker has not acknowledged everything in time");
                         leat_os_sleep_us(LEAT_MIN(until_us - leat_os_monotonic_us(), 5000));
                         continue;
                 }
-                int rc = feed_conn_receive(w->feed, &w->conn, until_us, &frame, err);
+                int rc = leat_feed_conn_receive(w->feed, &w->conn, until_us, &frame, err);
                 if (rc == 0)
                         rc = take_answer(w, frame, err);
                 if (rc == LEAT_ECLOSED) {
@@ -266,7 +271,7 @@ int leat_feed_writer_open(struct leat_feed *feed, struct leat_feed_writer **ret_
         (void)err;
         w->feed = feed;
         w->producer_id = -1;
-        feed_conn_init(&w->conn);
+        leat_feed_conn_init(&w->conn);
         *ret_writer = w;
         return 0;
 }
@@ -306,7 +311,8 @@ static int queue_batch(struct leat_feed_writer *w, const char *topic, int32_t pa
         struct writer_part *p = get_part(w, topic, partition);
         struct leat_buf bytes = LEAT_BUF_INIT;
         int32_t count = w->builder.count;
-        LEAT_TRY(leat_kafka_builder_finish(&w->builder, codec, w->producer_id, w->producer_epoch, p->sequence, &bytes, err));
+        LEAT_TRY(leat_kafka_builder_finish(&w->builder, codec, w->producer_id, w->producer_epoch, p->sequence, &bytes,
+                                           err));
         /* Sequence numbers go round at 2^31. */
         p->sequence = (int32_t)(((int64_t)p->sequence + count) & INT32_MAX);
         struct writer_batch *b = leat_calloc(1, sizeof *b);
