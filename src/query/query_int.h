@@ -46,6 +46,9 @@ void leat_query_rows_text(struct query_rows *rows, uint32_t column, const char *
 void leat_query_rows_int(struct query_rows *rows, uint32_t column,
                          int64_t value); /* any integer type, BOOLEAN, TIMESTAMPTZ */
 void leat_query_rows_double(struct query_rows *rows, uint32_t column, double value);
+void leat_query_rows_null(struct query_rows *rows, uint32_t column); /* takes back what was set */
+/* A column of SMALLINT[]. */
+void leat_query_rows_smallints(struct query_rows *rows, uint32_t column, const int16_t *values, uint32_t count);
 
 /* ---- dashboards (query_dashboard.c) ------------------------------------------------ */
 /* {"title", "refresh_ms", "variables": […], "panels": […]} */

@@ -73,3 +73,22 @@ void leat_query_rows_double(struct query_rows *rows, uint32_t column, double val
         struct leat_column *col = rows_cell(rows, column, &row);
         ((double *)col->data)[row] = value;
 }
+
+void leat_query_rows_null(struct query_rows *rows, uint32_t column)
+{
+        uint32_t row = rows->batch.rows - 1;
+        rows->batch.columns[column].validity[row >> 6] &= ~(1ull << (row & 63));
+}
+
+void leat_query_rows_smallints(struct query_rows *rows, uint32_t column, const int16_t *values, uint32_t count)
+{
+        uint32_t row;
+        struct leat_column *col = rows_cell(rows, column, &row);
+        LEAT_ASSERT(col->type.id == LEAT_T_LIST && col->children[0].type.id == LEAT_T_SMALLINT);
+        leat_column_child_reserve(rows->arena, col, count);
+        uint64_t *entry = (uint64_t *)col->data + (size_t)row * 2;
+        entry[0] = col->child_rows;
+        entry[1] = count;
+        memcpy((int16_t *)col->children[0].data + col->child_rows, values, count * sizeof *values);
+        col->child_rows += count;
+}

@@ -208,6 +208,8 @@ int leat_query_session_conn(struct query_session *s, struct leat_error *err)
         LEAT_TRY(leat_query_engine(s->query, &engine, err));
         LEAT_TRY(leat_conn_open(engine, &leat_query_relation_ops, s, &conn, err));
         int rc = leat_conn_exec(conn, leat_sql_macros(), err);
+        if (rc == 0)
+                rc = leat_conn_exec(conn, leat_sql_catalog_macros(), err);
         if (rc != 0) {
                 leat_conn_close(conn);
                 return rc;

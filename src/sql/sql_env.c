@@ -206,6 +206,8 @@ static int open_engine(struct leat_sql_env *env, struct leat_error *err)
         if (env->volatile_functions == NULL)
                 env->volatile_functions = leat_strdup(leat_buf_cstr(&names));
         LEAT_TRY_GOTO(leat_conn_exec(env->conn, leat_sql_macros(), err));
+        if (leat_sql_env_system(env, "pg_catalog.leat_definitions"))
+                LEAT_TRY_GOTO(leat_conn_exec(env->conn, leat_sql_catalog_macros(), err));
         struct leat_buf sql = LEAT_BUF_INIT;
         const struct leat_column_def value = {.name = "value", .type = {.id = LEAT_T_VARCHAR}};
         table_sql(&sql, "leat_undeclared", &value, 1, leat_sql_pseudo_of(NULL));

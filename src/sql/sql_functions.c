@@ -128,7 +128,16 @@ const char *leat_sql_macros(void)
                "CREATE OR REPLACE MACRO shobj_description(id, kind := '') AS CAST(NULL AS VARCHAR);"
                "CREATE OR REPLACE MACRO pg_get_expr(expr, relation, pretty := false) AS CAST(expr AS VARCHAR);"
                "CREATE OR REPLACE MACRO pg_get_constraintdef(id, pretty := false) AS CAST(NULL AS VARCHAR);"
-               "CREATE OR REPLACE MACRO pg_get_indexdef(id, number := 0, pretty := false) AS CAST(NULL AS VARCHAR);"
+               "CREATE OR REPLACE MACRO pg_get_indexdef(id, nth := 0, pretty := false) AS CAST(NULL AS VARCHAR);"
+               "CREATE OR REPLACE MACRO regclass(name) AS CAST(NULL AS INTEGER);"
+               "CREATE OR REPLACE MACRO to_regclass(name) AS CAST(NULL AS INTEGER);"
+               "CREATE OR REPLACE MACRO pg_get_function_sqlbody(id) AS CAST(NULL AS VARCHAR);"
+               "CREATE OR REPLACE MACRO \"<~>\"(a, b) AS regexp_matches(a, b, 's');"
+               "CREATE OR REPLACE MACRO \"<!~>\"(a, b) AS NOT regexp_matches(a, b, 's');"
+               "CREATE OR REPLACE MACRO \"<~*>\"(a, b) AS regexp_matches(a, b, 'si');"
+               "CREATE OR REPLACE MACRO \"<!~*>\"(a, b) AS NOT regexp_matches(a, b, 'si');"
+               "CREATE OR REPLACE MACRO _pg_expandarray(a) AS unnest(list_transform(a, lambda v, k: {'x': v, 'n': k}));"
+               "CREATE OR REPLACE MACRO pg_statistics_obj_is_visible(id) AS true;"
                "CREATE OR REPLACE MACRO pg_get_viewdef(id, pretty := false) AS CAST(NULL AS VARCHAR);"
                "CREATE OR REPLACE MACRO pg_tablespace_location(id) AS '';"
                "CREATE OR REPLACE MACRO pg_get_functiondef(id) AS CAST(NULL AS VARCHAR);"
@@ -180,4 +189,22 @@ const char *leat_sql_macros(void)
                " with time zone[]' WHEN 1231 THEN 'numeric[]' WHEN 2951 THEN 'uuid[]' WHEN 1700 THEN CASE WHEN"
                " CAST(modifier AS BIGINT) > 4 THEN concat('numeric(', (CAST(modifier AS BIGINT) - 4) // 65536, ',',"
                " (CAST(modifier AS BIGINT) - 4) % 65536, ')') ELSE 'numeric' END ELSE 'text' END;";
+}
+
+const char *leat_sql_catalog_macros(void)
+{
+        return "CREATE OR REPLACE MACRO pg_get_constraintdef(id, pretty := false) AS (SELECT definition FROM "
+               "leat_scan('pg_catalog.leat_definitions') WHERE oid = id AND number = 0);"
+               "CREATE OR REPLACE MACRO pg_get_indexdef(id, nth := 0, pretty := false) AS (SELECT definition FROM "
+               "leat_scan('pg_catalog.leat_definitions') WHERE oid = id AND number = nth);"
+               "CREATE OR REPLACE MACRO regclass(name) AS CASE WHEN regexp_full_match(name, '[0-9]+') THEN CAST(name "
+               "AS "
+               "INTEGER) ELSE coalesce((SELECT min(c.oid) FROM leat_scan('pg_catalog.pg_class') c WHERE "
+               "(c.relname = trim(regexp_replace(name, '^(public|pg_catalog|information_schema)\\.', ''), '\"')) AND "
+               "c.relnamespace IN (SELECT oid FROM leat_scan('pg_catalog.pg_namespace') WHERE NOT "
+               "regexp_matches(name, '^(public|pg_catalog|information_schema)\\.') OR nspname = "
+               "regexp_extract(name, '^[a-z_]+'))), error(concat('relation \"', name, '\" does not exist'))) END;"
+               "CREATE OR REPLACE MACRO to_regclass(name) AS (SELECT min(oid) FROM leat_scan('pg_catalog.pg_class') "
+               "WHERE "
+               "relname = trim(regexp_replace(name, '^(public|pg_catalog|information_schema)\\.', ''), '\"'));";
 }

@@ -129,6 +129,7 @@ struct sql_rewrite {
         bool uses_now;
         struct leat_sql_used *used;
         uint32_t used_count, used_cap;
+        const struct leat_json *node; /* the query's tree, once it has been rewritten */
         struct leat_error *err;
 };
 /* Token level: PostgreSQL's, Flink's and ksqlDB's forms (sql_tokens.c). */
@@ -147,6 +148,8 @@ int leat_sql_env_plan(struct leat_sql_env *env, const struct leat_sql_catalog *c
                       struct leat_plan **ret_plan, struct leat_error *err) LEAT_NODISCARD;
 
 /* What PostgreSQL would call a column without AS: "count" for count(*); DuckDB's name for the rest. */
+/* Puts PostgreSQL's names over those of expressions without an alias (sql_names.c). */
+void leat_sql_result_names(struct leat_arena *arena, const struct leat_json *node, const char **names, uint32_t count);
 const char *leat_sql_output_name(struct leat_arena *arena, const char *name);
 
 /* DuckDB's error in words that say what to do, internal names taken out (sql_message.c). */

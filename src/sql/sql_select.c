@@ -34,7 +34,8 @@ const char *leat_sql_output_name(struct leat_arena *arena, const char *name)
         return len == 10 && memcmp(start, "count_star", 10) == 0 ? "count" : leat_arena_strndup(arena, start, len);
 }
 
-static void set_columns(struct leat_arena *arena, const struct leat_plan *plan, struct leat_sql_query *query)
+static void set_columns(struct leat_arena *arena, const struct leat_plan *plan, const struct leat_json *node,
+                        struct leat_sql_query *query)
 {
         uint32_t count = leat_plan_column_count(plan);
         const char **names = leat_arena_alloc(arena, (count + 1) * sizeof *names);
@@ -44,6 +45,7 @@ static void set_columns(struct leat_arena *arena, const struct leat_plan *plan, 
                 names[i] = leat_sql_output_name(arena, leat_plan_column_name(plan, i));
                 types[i] = leat_type_copy(arena, &type);
         }
+        leat_sql_result_names(arena, node, names, count);
         query->column_count = count;
         query->column_names = names;
         query->column_types = types;
@@ -70,7 +72,7 @@ static int bind_map(struct sql_rewrite *rw, const struct leat_sql_map *map, stru
         if (rc == 0) {
                 rc = check_params(rw, plan);
                 if (rc == 0) {
-                        set_columns(rw->arena, plan, query);
+                        set_columns(rw->arena, plan, rw->node, query);
                         set_params(rw->arena, plan, query, rw->param_count);
                 }
                 leat_plan_free(plan);

@@ -292,8 +292,14 @@ LEAT_TEST(postgres_forms)
                 "pg_catalog.text) AS t, pg_catalog.format_type(23, NULL) AS f, version(), current_schema(), "
                 "pg_catalog.pg_get_userbyid(c.relowner) AS u FROM pg_class c",
                 "k o n t f version current_schema u");
+        columns(fx,
+                "SELECT 1, 'a'::text, site::text, true, CASE WHEN true THEN 1 END, (SELECT 1 AS x), now(), "
+                "coalesce(site, ''), 'scans'::regclass, site ~ 'a', ARRAY[1], EXISTS (SELECT 1), site, scans.*, 2 "
+                "FROM scans",
+                "?column? text site bool case x now coalesce regclass ?column? array exists site package_id site "
+                "weight_g event_time ?column?");
         columns(fx, "SELECT count(*), max(site), count(*) + 1, lower(site) FROM scans GROUP BY site",
-                "count max (count_star() + 1) lower");
+                "count max ?column? lower");
         columns(fx, "SELECT ARRAY(SELECT relname FROM pg_catalog.pg_class) AS a, 1 = ANY(ARRAY[1, 2]) AS b", "a b");
         columns(fx, "SELECT pg_class.relname FROM pg_catalog.pg_class", "relname");
         columns(fx, "SELECT s, s + 1 AS t FROM generate_series(1, 3) AS s, unnest([1]) u(x), range(2)", "s t");

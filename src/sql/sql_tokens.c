@@ -2,7 +2,8 @@
 /*
  * leat/sql: forms that DuckDB does not parse, rewritten on the tokens.
  *
- *   OPERATOR(pg_catalog.~)             ~
+ *   OPERATOR(pg_catalog.=)             =
+ *   a ~ b, a !~* b …                   a <~> b …: macros, as DuckDB's ~ matches the whole text
  *   COLLATE pg_catalog.default         (nothing)
  *   pg_catalog.func(                   func(
  *   'x'::regclass, ::name, ::pg_catalog.text …      what DuckDB has for it
@@ -108,6 +109,45 @@ uint32_t leat_sql_pseudo_named(struct leat_view text, const struct sql_token *to
 }
 
 /* ---- PostgreSQL ------------------------------------------------------------------- */
+/* PostgreSQL's operators that DuckDB lacks or understands differently: operators of our own (leat_sql_macros), which
+ * bind as tightly. */
+static const char *own_operator(struct leat_view op)
+{
+        static const char *const operators[][2] = {{"~", "<~>"}, {"!~", "<!~>"}, {"~*", "<~*>"}, {"!~*", "<!~*>"}};
+        for (size_t i = 0; i < LEAT_ARRAY_LEN(operators); i++)
+                if (leat_view_eq_str(op, operators[i][0]))
+                        return operators[i][1];
+        return NULL;
+}
+
+/* True when the token can end an operand: what follows is an operator between two. */
+static bool ends_operand(const struct scan *s, uint32_t i)
+{
+        static const char *const words[] = {"SELECT", "DISTINCT", "ALL",  "WHERE", "AND",    "OR",      "NOT",  "WHEN",
+                                            "THEN",   "ELSE",     "CASE", "ON",    "IN",     "BETWEEN", "LIKE", "ILIKE",
+                                            "BY",     "HAVING",   "FROM", "LIMIT", "OFFSET", "IS",      "AS"};
+        const struct sql_token *t = token_at(s, i);
+        if (t->kind == TOKEN_OP)
+                return is_op(s, i, ')') || is_op(s, i, ']');
+        if (t->kind == TOKEN_WORD)
+                for (size_t w = 0; w < LEAT_ARRAY_LEN(words); w++)
+                        if (is(s, i, words[w]))
+                                return false;
+        return true;
+}
+
+static bool match_form(struct scan *s, uint32_t i)
+{
+        const struct sql_token *t = token_at(s, i);
+        if (t->kind != TOKEN_OP || i == 0 || !ends_operand(s, i - 1))
+                return false;
+        const char *own = own_operator(leat_view_of(s->text.data + t->start, t->len));
+        if (own == NULL)
+                return false;
+        leat_sql_edit_replace(&s->edits, start_of(s, i), end_of(s, i), own);
+        return true;
+}
+
 /* OPERATOR(pg_catalog.~) */
 static bool operator_form(struct scan *s, uint32_t i)
 {
@@ -118,7 +158,10 @@ static bool operator_form(struct scan *s, uint32_t i)
                 at += 2;
         if (token_at(s, at)->kind != TOKEN_OP || !is_op(s, at + 1, ')'))
                 return false;
-        char *op = leat_arena_printf(s->rw->arena, " %.*s ", (int)token_at(s, at)->len, s->text.data + start_of(s, at));
+        struct leat_view text = leat_view_of(s->text.data + start_of(s, at), token_at(s, at)->len);
+        const char *own = own_operator(text);
+        const char *op =
+                own != NULL ? own : leat_arena_printf(s->rw->arena, " %.*s ", (int)text.len, (const char *)text.data);
         leat_sql_edit_replace(&s->edits, start_of(s, i), end_of(s, at + 1), op);
         return true;
 }
@@ -156,20 +199,14 @@ static const char *catalog_type(const char *name)
         return strcasecmp(name, "int2vector") == 0 || strcasecmp(name, "oidvector") == 0 ? "BIGINT[]" : NULL;
 }
 
-/* 'x'::regclass → the oid of x. */
+/* 'x'::regclass → the oid of x, by the macro regclass(). */
 static bool regclass_literal(struct scan *s, uint32_t i, uint32_t type_at)
 {
         if (i == 0 || token_at(s, i - 1)->kind != TOKEN_STRING || !names(s, type_at, "regclass"))
                 return false;
         const char *name = leat_sql_token_value(s->rw->arena, s->text, token_at(s, i - 1), false);
-        const char *dot = strrchr(name, '.');
         struct leat_buf out = LEAT_BUF_INIT;
-        if (dot != NULL && (strncmp(name, "public.", 7) == 0 || strncmp(name, "pg_catalog.", 11) == 0))
-                name = dot + 1;
-        size_t len = strlen(name);
-        if (len > 2 && name[0] == '"' && name[len - 1] == '"')
-                name = leat_arena_strndup(s->rw->arena, name + 1, len - 2);
-        leat_buf_add_str(&out, "(SELECT oid FROM pg_catalog.pg_class WHERE relname = ");
+        leat_buf_add_str(&out, "regclass(");
         leat_sql_quote_text(&out, leat_view_str(name));
         leat_buf_add_str(&out, ")");
         leat_sql_edit_replace(&s->edits, start_of(s, i - 1), end_of(s, type_at),
@@ -414,12 +451,12 @@ int leat_sql_rewrite_tokens(struct sql_rewrite *rw, const struct leat_sql_map *i
         for (uint32_t i = 0; i < s.count; i++) {
                 if (is_op(&s, i, ';'))
                         return fail(&s, i, LEAT_ESYNTAX, "one query only", NULL);
-                if (operator_form(&s, i) || collate_form(&s, i))
+                if (operator_form(&s, i) || match_form(&s, i) || collate_form(&s, i))
                         continue;
                 if (is_text(&s, i, "::") || (is(&s, i, "AS") && inside_cast(&s, i)))
                         type_form(&s, i);
-                else if (names(&s, i, "pg_catalog") && is_op(&s, i + 1, '.') && is_name(&s, i + 2) &&
-                         is_op(&s, i + 3, '('))
+                else if ((names(&s, i, "pg_catalog") || names(&s, i, "information_schema")) && is_op(&s, i + 1, '.') &&
+                         is_name(&s, i + 2) && is_op(&s, i + 3, '('))
                         erase(&s, i, i + 1);
                 else if (token_at(&s, i)->kind == TOKEN_PARAM)
                         LEAT_TRY(parameter_form(&s, i));

@@ -810,6 +810,7 @@ int leat_sql_rewrite_tree(struct sql_rewrite *rw, const struct leat_sql_map *in,
         LEAT_TRY(leat_sql_tokens(rw->arena, in->text, 0, (uint32_t)in->text.len, false, &w.tokens, &w.token_count,
                                  rw->err));
         LEAT_TRY(walk_node(&w, node, NULL));
+        rw->node = node;
         *ret_map = w.edits.list == NULL ? in : leat_sql_map_edit(rw->arena, in, w.edits.list);
         return 0;
 }

@@ -188,6 +188,8 @@ void leat_sql_catalog_unref(struct leat_sql_catalog *catalog);
 /* Set-up statements (macros such as format_type, pg_get_userbyid, current_database) that a connection needs before
  * it prepares what leat_sql_select gives: pass to leat_conn_exec. */
 const char *leat_sql_macros(void);
+/* After them, where leat_scan knows pg_catalog: functions that look something up there (pg_get_indexdef, regclass). */
+const char *leat_sql_catalog_macros(void);
 
 /* ---- scans: what stands in leat_scan('key') ---------------------------------------- */
 /* Columns that every topic has but `*` does not show, in this order behind its own. */
