@@ -25,6 +25,7 @@ struct leat_query {
         bool recovered;
         _Atomic bool closing;
         struct query_session *panel_session; /* the panels' runner's own */
+        struct panel_plan *panel_plans;      /* likewise */
         pthread_t follower;                  /* tells views and env of new catalog versions */
 };
 
@@ -206,6 +207,8 @@ int leat_query_panel_run(void *arg, const struct leat_object *dashboard, uint32_
                          struct leat_panel_answer *ret_answer, struct leat_error *err);
 int leat_query_panel_moved(void *arg, const struct leat_object *dashboard, uint32_t panel, uint64_t *ret_moved,
                            struct leat_error *err);
+/* Forgets all plans that were kept; before the panels' session closes. */
+void leat_query_panel_plans_drop(struct leat_query *q);
 const struct leat_object *leat_query_panel_dashboard(void *arg, const char *name, struct leat_arena *arena);
 
 /* ---- SHOW FLOW (query_flow.c) ----------------------------------------------------------- */

@@ -5,10 +5,23 @@
  * A panel is a SELECT with $variables. It runs on a session of the query's own
  * (one at a time: the panels' runner is one thread), as any client's would, and
  * its answer becomes JSON once.
+ *
+ * Checking and planning cost far more than a run: both are kept for each panel
+ * until the catalog changes, for all values of the variables alike. At most
+ * PANEL_PLANS_MAX are kept, the one used longest ago makes room.
  */
+#include <stdio.h>
+
 #include "query_int.h"
 
-enum { PANEL_ROWS_MAX = 5000 };
+enum { PANEL_ROWS_MAX = 5000, PANEL_PLANS_MAX = 256 };
+
+struct panel_plan {
+        struct panel_plan *next; /* newest use first */
+        uint64_t dashboard_id, dashboard_version, catalog_version;
+        uint32_t panel;
+        struct query_stmt stmt; /* its arena holds the checked query */
+};
 
 const struct leat_object *leat_query_panel_dashboard(void *arg, const char *name, struct leat_arena *arena)
 {
@@ -35,16 +48,95 @@ static void no_report(void *door, const char *name, const char *value)
         (void)value;
 }
 
+/* ---- checked and planned once ------------------------------------------------------ */
+static void plan_free(struct panel_plan *p)
+{
+        leat_plan_free(p->stmt.plan);
+        leat_arena_free(p->stmt.arena);
+        free(p);
+}
+
+void leat_query_panel_plans_drop(struct leat_query *q)
+{
+        while (q->panel_plans != NULL) {
+                struct panel_plan *p = q->panel_plans;
+                q->panel_plans = p->next;
+                plan_free(p);
+        }
+}
+
+/* Takes a plan that is still good out of the list; frees those of older catalogs and the last one of too many. */
+static struct panel_plan *plan_take(struct leat_query *q, const struct leat_object *dashboard, uint32_t panel,
+                                    uint64_t catalog_version)
+{
+        struct panel_plan *found = NULL;
+        uint32_t kept = 0;
+        for (struct panel_plan **at = &q->panel_plans; *at != NULL;) {
+                struct panel_plan *p = *at;
+                bool good = p->catalog_version == catalog_version;
+                bool same = good && p->dashboard_id == dashboard->id && p->dashboard_version == dashboard->version &&
+                            p->panel == panel;
+                if (!same && good && ++kept < PANEL_PLANS_MAX) {
+                        at = &p->next;
+                        continue;
+                }
+                *at = p->next;
+                if (same)
+                        found = p;
+                else
+                        plan_free(p);
+        }
+        return found;
+}
+
 /* Checks the panel's SQL; the variables become parameters in the dashboard's order. */
-static int panel_query(struct leat_query *q, struct leat_arena *arena, const struct leat_object *dashboard,
-                       uint32_t panel, struct leat_sql_query *ret_query, struct leat_error *err)
+static int plan_check(struct leat_query *q, struct panel_plan *p, const struct leat_object *dashboard,
+                      struct leat_error *err)
 {
         const struct leat_dashboard_def *d = dashboard->dashboard;
+        struct leat_arena *arena = p->stmt.arena;
         const char **names = leat_arena_alloc(arena, (d->variable_count + 1) * sizeof *names);
         for (uint32_t i = 0; i < d->variable_count; i++)
-                names[i] = d->variables[i].name;
-        return leat_sql_panel(q->env, arena, leat_view_str(d->panels[panel].sql), names, d->variable_count, ret_query,
-                              err);
+                names[i] = leat_arena_strdup(arena, d->variables[i].name);
+        const char *text = leat_arena_strdup(arena, d->panels[p->panel].sql);
+        LEAT_TRY(leat_sql_panel(q->env, arena, leat_view_str(text), names, d->variable_count, &p->stmt.sql, err));
+        p->catalog_version = p->stmt.sql.catalog->snapshot->version;
+        return 0;
+}
+
+/* The panel's query, checked against the newest catalog; kept in the list. */
+static int plan_get(struct leat_query *q, struct query_session *s, const struct leat_object *dashboard, uint32_t panel,
+                    struct panel_plan **ret_plan, struct leat_error *err)
+{
+        struct leat_sql_catalog *catalog;
+        LEAT_TRY(leat_sql_env_catalog(q->env, &catalog, err));
+        struct panel_plan *p = plan_take(q, dashboard, panel, catalog->snapshot->version);
+        leat_sql_catalog_unref(catalog);
+        if (p == NULL) {
+                p = leat_calloc(1, sizeof *p);
+                p->dashboard_id = dashboard->id;
+                p->dashboard_version = dashboard->version;
+                p->panel = panel;
+                p->stmt = (struct query_stmt){
+                        .session = s, .arena = leat_arena_new(4096), .stmt = {.kind = LEAT_STMT_SELECT}};
+                int rc = plan_check(q, p, dashboard, err);
+                if (rc != 0) {
+                        plan_free(p);
+                        return rc;
+                }
+        }
+        p->next = q->panel_plans;
+        q->panel_plans = p;
+        *ret_plan = p;
+        return 0;
+}
+
+/* After an error the next run begins anew, whatever it was. */
+static void plan_failed(struct leat_query *q, struct panel_plan *p)
+{
+        LEAT_ASSERT(q->panel_plans == p);
+        q->panel_plans = p->next;
+        plan_free(p);
 }
 
 static struct leat_batch *variable_row(struct leat_arena *arena, const char *const *values, uint32_t count)
@@ -143,57 +235,63 @@ int leat_query_panel_run(void *arg, const struct leat_object *dashboard, uint32_
 {
         struct leat_query *q = arg;
         struct query_session *s;
+        struct panel_plan *p;
         LEAT_TRY(panel_session(q, &s, err));
-        struct query_stmt st = {.session = s, .arena = leat_arena_new(4096), .stmt = {.kind = LEAT_STMT_SELECT}};
-        struct query_cursor cur = {.stmt = &st, .arena = st.arena};
-        int rc = panel_query(q, st.arena, dashboard, panel, &st.sql, err);
-        if (rc == 0)
-                rc = leat_query_select_open(&cur, variable_row(st.arena, values, dashboard->dashboard->variable_count),
-                                            err);
+        LEAT_TRY(plan_get(q, s, dashboard, panel, &p, err));
+        struct query_cursor cur = {.stmt = &p->stmt, .arena = leat_arena_new(4096)};
+        int rc = leat_query_select_open(
+                &cur, variable_row(cur.arena, values, dashboard->dashboard->variable_count), err);
         if (rc == 0) {
-                json_columns(&st.sql, &ret_answer->columns);
+                json_columns(&p->stmt.sql, &ret_answer->columns);
                 rc = json_rows(cur.result, ret_answer, err);
         }
         if (rc == 0)
-                fill_age(s, &st.sql, ret_answer);
+                fill_age(s, &p->stmt.sql, ret_answer);
         leat_result_free(cur.result);
-        leat_plan_free(st.plan);
         leat_query_session_drop_pictures(s);
-        leat_arena_free(st.arena);
+        if (rc != 0)
+                plan_failed(q, p);
+        leat_arena_free(cur.arena);
         return rc;
 }
 
-/* Changes when any relation under the panel has moved: views by their own count, topics by the sum of their ends. */
+/* Folds the ends of a topic's partitions into @io_moved. */
+static int topic_moved(struct query_session *s, const struct leat_sql_used *used, uint64_t *io_moved,
+                       struct leat_error *err)
+{
+        char name[300];
+        struct leat_feed_topic topic;
+        snprintf(name, sizeof name, "%.250s%s", used->name, used->kind == LEAT_SCAN_QUARANTINE ? ".quarantine" : "");
+        LEAT_TRY(leat_query_session_feed(s, err));
+        if (leat_feed_topic(s->feed, name, &topic, NULL) != 0)
+                return 0;
+        int64_t *ends = leat_calloc((size_t)topic.partitions + 1, sizeof *ends);
+        (void)!leat_feed_offsets(s->feed, name, LEAT_FEED_LATEST, ends, topic.partitions, NULL);
+        for (int32_t i = 0; i < topic.partitions; i++)
+                *io_moved = leat_hash_mix(*io_moved, (uint64_t)ends[i]);
+        free(ends);
+        return 0;
+}
+
+/* Changes when any relation under the panel has moved: views by their own count, topics by the sum of their ends; and
+ * with the catalog, as the query may mean something else then. */
 int leat_query_panel_moved(void *arg, const struct leat_object *dashboard, uint32_t panel, uint64_t *ret_moved,
                            struct leat_error *err)
 {
         struct leat_query *q = arg;
         struct query_session *s;
-        struct leat_sql_query sql;
-        struct leat_arena *arena = leat_arena_new(4096);
-        uint64_t moved = 0;
-        int rc = panel_session(q, &s, err);
-        if (rc == 0)
-                rc = panel_query(q, arena, dashboard, panel, &sql, err);
-        for (uint32_t i = 0; rc == 0 && i < sql.used_count; i++) {
-                const struct leat_sql_used *used = &sql.used[i];
-                struct leat_feed_topic topic;
-                if (used->kind == LEAT_SCAN_VIEW) {
+        struct panel_plan *p;
+        LEAT_TRY(panel_session(q, &s, err));
+        LEAT_TRY(plan_get(q, s, dashboard, panel, &p, err));
+        uint64_t moved = p->catalog_version;
+        for (uint32_t i = 0; i < p->stmt.sql.used_count; i++) {
+                const struct leat_sql_used *used = &p->stmt.sql.used[i];
+                if (used->kind == LEAT_SCAN_VIEW)
                         moved = leat_hash_mix(moved, (uint64_t)leat_views_moved(q->views, used->object_id));
-                } else if (used->kind == LEAT_SCAN_TOPIC || used->kind == LEAT_SCAN_UNDECLARED ||
-                           used->kind == LEAT_SCAN_QUARANTINE) {
-                        const char *name = used->kind == LEAT_SCAN_QUARANTINE
-                                                   ? leat_arena_printf(arena, "%s.quarantine", used->name)
-                                                   : used->name;
-                        if (leat_query_session_feed(s, err) != 0 || leat_feed_topic(s->feed, name, &topic, NULL) != 0)
-                                continue;
-                        int64_t *ends = leat_arena_zalloc(arena, (size_t)topic.partitions * sizeof *ends);
-                        (void)!leat_feed_offsets(s->feed, name, LEAT_FEED_LATEST, ends, topic.partitions, NULL);
-                        for (int32_t p = 0; p < topic.partitions; p++)
-                                moved = leat_hash_mix(moved, (uint64_t)ends[p]);
-                }
+                else if (used->kind == LEAT_SCAN_TOPIC || used->kind == LEAT_SCAN_UNDECLARED ||
+                         used->kind == LEAT_SCAN_QUARANTINE)
+                        LEAT_TRY(topic_moved(s, used, &moved, err));
         }
-        leat_arena_free(arena);
         *ret_moved = moved;
-        return rc;
+        return 0;
 }

@@ -146,6 +146,7 @@ void leat_query_close(struct leat_query *q)
         if (q->follower != 0)
                 pthread_join(q->follower, NULL);
         leat_panels_close(q->panels);
+        leat_query_panel_plans_drop(q);
         if (q->panel_session != NULL)
                 leat_query_session_close(q->panel_session);
         leat_views_close(q->views);
