@@ -225,6 +225,8 @@ static int panel_session(struct leat_query *q, struct query_session **ret_sessio
         if (q->panel_session == NULL) {
                 LEAT_TRY(leat_query_session_open(q, &info, &session, err));
                 q->panel_session = session;
+                /* The panels' one thread never waits for a view: a panel is run again when the view has moved. */
+                LEAT_TRY(leat_query_setting_set(session, "leat.freshness", "none", false, err));
         }
         *ret_session = q->panel_session;
         return 0;

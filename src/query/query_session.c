@@ -317,8 +317,11 @@ int leat_query_session_wait_fresh(struct query_session *s, const struct leat_obj
                 return 0;
         if (strcmp(mode, "now") == 0)
                 LEAT_TRY(ends_now(s, view->view->pipeline, arena, &positions, &count, err));
-        if (count == 0)
+        /* A view that was just made is there in a moment; when it is not, the picture's check says why. */
+        if (count == 0) {
+                (void)!leat_views_wait(s->query->views, view->view->pipeline, view->id, NULL, 0, wait_us, NULL);
                 return 0;
+        }
         return leat_views_wait(s->query->views, view->view->pipeline, view->id, positions, count, wait_us, err);
 }
 

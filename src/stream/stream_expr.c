@@ -476,7 +476,7 @@ static int class_read(struct leat_arena *arena, const json_t *json, struct leat_
         if (strcmp(cls, "BOUND_PARAMETER") == 0)
                 return refuse(err, leat_json_position(json), "use the event time or kafka_timestamp of the row, and "
                                                              "filter by the clock when you read the view",
-                              "a parameter or the clock (now()),", "");
+                              "a parameter or the clock", "(now())");
         return refuse(err, leat_json_position(json), "rewrite the expression without it", "expression", cls);
 }
 
