@@ -6,15 +6,18 @@
 #include "leat/catalog.h"
 #include "leat/log.h"
 #include "leat/state.h"
+#include "leat/stream.h"
 
 static const char usage[] =
-        "usage: leat verify [--data DIR]\n"
+        "usage: leat verify [--data DIR] [--view NAME [--kafka ADDR]]\n"
         "\n"
         "Reads everything under the data directory and checks every checksum. Works on a running server.\n"
         "\n"
         "  --data DIR    data directory (" CLI_DATA_DEFAULT ")\n"
+        "  --view NAME   instead: that this materialized view equals its query over the records it covers\n"
+        "  --kafka ADDR  the broker, for --view (default 127.0.0.1:9092, or LEAT_KAFKA)\n"
         "\n"
-        "Exit code 1 when damage was found; each is printed with file and place.\n";
+        "Exit code 1 when damage was found; each is printed with file and place; or when the view differs.\n";
 
 struct verify {
         const char *data;
@@ -83,10 +86,25 @@ static void verify_catalog(struct verify *v)
         printf("catalog: %s\n", rc == 0 ? "well" : err.message);
 }
 
+static int verify_view(const char *data, const char *view, const char *kafka)
+{
+        struct leat_verify_options options = {.data_dir = data, .view = view};
+        struct leat_verify_result result;
+        struct leat_error err = {0};
+        if (leat_os_addr_parse(kafka, &options.kafka, &err) != 0 || leat_stream_verify(&options, &result, &err) != 0)
+                return cli_fail("verify", &err);
+        printf("view %s at tick %lld: %llu rows, its query %llu, %llu differ\n", view, (long long)result.tick,
+               (unsigned long long)result.rows, (unsigned long long)result.batch_rows, (unsigned long long)result.differences);
+        if (result.differences > 0)
+                printf("first difference:\n  view  %s\n  query %s\n", result.view_row, result.batch_row);
+        return result.differences > 0;
+}
+
 int leat_cli_verify(int argc, char **argv)
 {
         struct verify v = {.data = CLI_DATA_DEFAULT};
-        const struct cli_option options[] = {{"--data", NULL, &v.data, NULL}};
+        const char *view = NULL, *kafka = getenv("LEAT_KAFKA") != NULL ? getenv("LEAT_KAFKA") : "127.0.0.1:9092";
+        const struct cli_option options[] = {{"--data", NULL, &v.data, NULL}, {"--view", NULL, &view, NULL}, {"--kafka", NULL, &kafka, NULL}};
         char path[4096];
         int rc = cli_options("verify", usage, argc, argv, options, LEAT_ARRAY_LEN(options), NULL, NULL);
         if (rc != 0)
@@ -96,6 +114,8 @@ int leat_cli_verify(int argc, char **argv)
                 fprintf(stderr, "leat verify: %s is no data directory of Leat (it has no FORMAT file)\n", v.data);
                 return 1;
         }
+        if (view != NULL)
+                return verify_view(v.data, view, kafka);
         verify_log(&v);
         verify_catalog(&v);
         snprintf(path, sizeof path, "%s/store/pipelines", v.data);

@@ -215,6 +215,22 @@ int leat_tick_reader_feed(struct leat_tick_reader *reader, const struct leat_rec
 /* The newest incarnation seen. */
 uint64_t leat_tick_reader_incarnation(const struct leat_tick_reader *reader);
 
+/* ---- checking the invariant --------------------------------------------------------------- */
+struct leat_verify_options {
+        const char *data_dir;
+        struct leat_addr kafka;
+        const char *view;
+};
+struct leat_verify_result {
+        int64_t tick; /* that was checked */
+        uint64_t rows, batch_rows, differences;
+        char view_row[512], batch_row[512]; /* the first difference */
+};
+/* Runs the view's query as a batch over what its newest tick covers, and compares. Works beside a running server.
+ * LEAT_EUNSUPPORTED for views that drop late rows; LEAT_EBUSY while it fills. */
+int leat_stream_verify(const struct leat_verify_options *options, struct leat_verify_result *ret_result,
+                       struct leat_error *err) LEAT_NODISCARD;
+
 /* ---- the worker -------------------------------------------------------------------------- */
 struct leat_worker_options {
         const char *data_dir;
