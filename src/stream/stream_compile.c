@@ -295,6 +295,9 @@ static int get_read(struct leat_compile *cc, const json_t *json, struct leat_cno
                         column++;
                 if (column == relation->column_count)
                         return leat_error_set(cc->err, LEAT_EINTERNAL, "relation %s has no column %s", table, name);
+                if (relation->kind == LEAT_STREAM_KEYED && strncmp(name, "kafka_", 6) == 0)
+                        return leat_compile_refuse(cc, position_of(json), "use the topic's own columns",
+                                                   "column %s of a PRIMARY KEY topic cannot be used in a continuous query", name);
                 node->source_columns[i] = column;
                 node->aliases[i] = leat_arena_strdup(cc->arena, name);
                 node->types[i] = leat_type_copy(cc->arena, &relation->types[column]);

@@ -248,8 +248,8 @@ static int view_rows(struct verify *v, const struct leat_object *object, struct 
         return rc;
 }
 
-static int keyed_rows(struct verify *v, const struct leat_object *object, const char *const *names, uint32_t count,
-                      struct leat_batch **ret_rows, struct leat_error *err)
+static int keyed_rows(struct verify *v, const struct leat_object *object, const char *const *names, const struct leat_type *all_types,
+                      uint32_t count, struct leat_batch **ret_rows, struct leat_error *err)
 {
         const char **have;
         struct leat_type *types;
@@ -276,9 +276,15 @@ static int keyed_rows(struct verify *v, const struct leat_object *object, const 
                 uint32_t k = 0;
                 while (k < have_count && strcmp(have[k], names[i]) != 0)
                         k++;
-                if (k == have_count)
-                        return leat_error_set(err, LEAT_EUNSUPPORTED, "column %s of keyed topic %s cannot be verified", names[i], object->name);
-                out->columns[i] = all->columns[k];
+                if (k < have_count) {
+                        out->columns[i] = all->columns[k];
+                        continue;
+                }
+                /* kafka_offset and its kin, which no view can read from a keyed topic */
+                struct leat_batch *none = leat_batch_new(v->arena, &all_types[i], 1, total + 1);
+                leat_column_make_validity(v->arena, &none->columns[0], total + 1);
+                memset(none->columns[0].validity, 0, ((size_t)total + 64) / 64 * 8);
+                out->columns[i] = none->columns[0];
         }
         *ret_rows = out;
         return 0;
@@ -324,7 +330,7 @@ static int open_scan(void *arg, const char *text, const uint32_t *columns, uint3
                 if (key.kind == LEAT_SCAN_VIEW)
                         LEAT_TRY(view_rows(v, object, &rel->rows, err));
                 else if (object->topic->key_count > 0)
-                        LEAT_TRY(keyed_rows(v, object, names, all, &rel->rows, err));
+                        LEAT_TRY(keyed_rows(v, object, names, types, all, &rel->rows, err));
                 else
                         LEAT_TRY(topic_rows(v, object, names, all, &rel->rows, err));
                 rel->next = v->relations;
