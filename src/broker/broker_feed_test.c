@@ -39,7 +39,8 @@ static void sent_done(void *arg, int64_t base_offset, const struct leat_error *e
 }
 
 /* Sends @count batches of four records, "<n>" each, round the partitions, with every codec in turn. */
-static void send_all(struct leat_feed_writer *writer, int32_t partitions, uint32_t from, uint32_t count, struct sent *sent)
+static void send_all(struct leat_feed_writer *writer, int32_t partitions, uint32_t from, uint32_t count,
+                     struct sent *sent)
 {
         for (uint32_t n = from; n < from + count; n++) {
                 struct leat_record records[4] = {{0}};
@@ -54,7 +55,8 @@ static void send_all(struct leat_feed_writer *writer, int32_t partitions, uint32
                         records[i].timestamp_ms = 1000 + n;
                 }
                 *one = (struct sent_one){.sent = sent, .partition = (int32_t)n % partitions};
-                CHECK_OK(leat_feed_send(writer, "t", one->partition, records, 4, (int)(n % 5), sent_done, one, &err), &err);
+                CHECK_OK(leat_feed_send(writer, "t", one->partition, records, 4, (int)(n % 5), sent_done, one, &err),
+                         &err);
         }
 }
 
@@ -203,7 +205,8 @@ LEAT_TEST(feed_errors_name_the_partition)
         for (count = 0; count == 0;)
                 CHECK_OK(leat_feed_poll(reader, 1000000, 1 << 20, &batches, &count, &tag, &partition, &err), &err);
         CHECK_OK(leat_feed_topic_delete(feed, "t", &err), &err);
-        for (int i = 0; (rc = leat_feed_poll(reader, 1000000, 1 << 20, &batches, &count, &tag, &partition, &err)) == 0; i++)
+        for (int i = 0; (rc = leat_feed_poll(reader, 1000000, 1 << 20, &batches, &count, &tag, &partition, &err)) == 0;
+             i++)
                 CHECK(i < 10);
         CHECK_INT(rc, LEAT_ENORELATION);
         CHECK_INT(tag, 8);

@@ -40,9 +40,9 @@ struct cli_pg;
 struct cli_pg_result {
         bool has_rows;
         uint32_t column_count, row_count;
-        char **names;     /* column_count */
-        bool *right;      /* numbers stand right */
-        char **cells;     /* row_count * column_count; NULL = NULL */
+        char **names; /* column_count */
+        bool *right;  /* numbers stand right */
+        char **cells; /* row_count * column_count; NULL = NULL */
         char tag[64];
 };
 struct cli_pg_ops {

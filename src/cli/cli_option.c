@@ -9,7 +9,8 @@ static const struct cli_option *find(const struct cli_option *options, size_t co
         for (size_t i = 0; i < count; i++) {
                 if (strlen(options[i].name) == len && strncmp(options[i].name, word, len) == 0)
                         return &options[i];
-                if (options[i].letter != NULL && strlen(options[i].letter) == len && strncmp(options[i].letter, word, len) == 0)
+                if (options[i].letter != NULL && strlen(options[i].letter) == len &&
+                    strncmp(options[i].letter, word, len) == 0)
                         return &options[i];
         }
         return NULL;
@@ -21,7 +22,8 @@ int cli_options(const char *command, const char *usage, int argc, char **argv, c
         int rest_max = rest == NULL ? 0 : *io_rest, n = 0;
         for (int i = 1; i < argc; i++) {
                 const char *word = argv[i], *equals = strchr(word, '=');
-                size_t len = word[0] == '-' && word[1] == '-' && equals != NULL ? (size_t)(equals - word) : strlen(word);
+                size_t len =
+                        word[0] == '-' && word[1] == '-' && equals != NULL ? (size_t)(equals - word) : strlen(word);
                 if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
                         fputs(usage, stdout);
                         return -1;

@@ -90,12 +90,23 @@ static void read_error(struct leat_cursor *cur, struct cli_pg_error *e)
                         return;
                 const char *text = read_cstr(cur);
                 switch (field) {
-                case 'S': snprintf(e->severity, sizeof e->severity, "%s", text); break;
-                case 'C': snprintf(e->sqlstate, sizeof e->sqlstate, "%s", text); break;
-                case 'M': snprintf(e->message, sizeof e->message, "%s", text); break;
-                case 'H': snprintf(e->hint, sizeof e->hint, "%s", text); break;
-                case 'P': e->position = atoi(text); break;
-                default: break;
+                case 'S':
+                        snprintf(e->severity, sizeof e->severity, "%s", text);
+                        break;
+                case 'C':
+                        snprintf(e->sqlstate, sizeof e->sqlstate, "%s", text);
+                        break;
+                case 'M':
+                        snprintf(e->message, sizeof e->message, "%s", text);
+                        break;
+                case 'H':
+                        snprintf(e->hint, sizeof e->hint, "%s", text);
+                        break;
+                case 'P':
+                        e->position = atoi(text);
+                        break;
+                default:
+                        break;
                 }
         }
 }
@@ -200,7 +211,8 @@ static void read_columns(struct collect *c, struct leat_cursor *body)
                 (void)leat_cursor_be16(body);
                 uint32_t oid = leat_cursor_be32(body);
                 (void)leat_cursor_bytes(body, 8);
-                c->result.right[i] = oid == 20 || oid == 21 || oid == 23 || oid == 700 || oid == 701 || oid == 1700 || oid == 26;
+                c->result.right[i] =
+                        oid == 20 || oid == 21 || oid == 23 || oid == 700 || oid == 701 || oid == 1700 || oid == 26;
         }
 }
 
@@ -247,8 +259,12 @@ int cli_pg_query(struct cli_pg *pg, const char *sql, const struct cli_pg_ops *op
         leat_buf_done(&out);
         while (rc == 0 && (rc = read_message(pg, &type, &body, err)) == 0 && type != 'Z') {
                 switch (type) {
-                case 'T': read_columns(&c, &body); break;
-                case 'D': read_row(&c, &body); break;
+                case 'T':
+                        read_columns(&c, &body);
+                        break;
+                case 'D':
+                        read_row(&c, &body);
+                        break;
                 case 'd':
                         if (ops->copy != NULL)
                                 ops->copy(ops->arg, leat_cursor_bytes(&body, leat_cursor_left(&body)));
@@ -269,7 +285,8 @@ int cli_pg_query(struct cli_pg *pg, const char *sql, const struct cli_pg_ops *op
                         failed = true;
                         collect_reset(&c);
                         break;
-                default: break;
+                default:
+                        break;
                 }
         }
         collect_reset(&c);

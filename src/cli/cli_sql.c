@@ -135,7 +135,8 @@ static bool shell_command(struct shell *sh, const char *line)
         } else if (line[1] == 'd') {
                 (void)run(sh, "SHOW TABLES");
         } else if (line[1] == '?' || line[1] == 'h') {
-                fputs("Statements end with ;\n\\q ends the shell, \\d lists relations, \\d NAME describes one.\n", stdout);
+                fputs("Statements end with ;\n\\q ends the shell, \\d lists relations, \\d NAME describes one.\n",
+                      stdout);
         } else if (line[1] != 'q') {
                 fprintf(stderr, "unknown command %.2s; \\? helps\n", line);
         }
@@ -198,7 +199,8 @@ static int run_file(struct shell *sh, const char *path)
 
 int leat_cli_sql(int argc, char **argv)
 {
-        const char *pg = getenv("LEAT_PG") == NULL ? CLI_PG_DEFAULT : getenv("LEAT_PG"), *statement = NULL, *file = NULL;
+        const char *pg = getenv("LEAT_PG") == NULL ? CLI_PG_DEFAULT : getenv("LEAT_PG"), *statement = NULL,
+                   *file = NULL;
         const struct cli_option options[] = {
                 {"--command", "-c", &statement, NULL}, {"--file", "-f", &file, NULL}, {"--pg", NULL, &pg, NULL}};
         struct shell sh = {.mutex = PTHREAD_MUTEX_INITIALIZER};

@@ -4,14 +4,13 @@
 
 #include "cli_int.h"
 
-static const char usage[] =
-        "usage: leat status [--pg ADDR]\n"
-        "\n"
-        "Shows topics, views and dashboards with rows a second, lag and data age.\n"
-        "\n"
-        "  --pg ADDR    where Leat answers (LEAT_PG, else " CLI_PG_DEFAULT ")\n"
-        "\n"
-        "Exit code 1 when Leat does not answer or a job is paused or failed.\n";
+static const char usage[] = "usage: leat status [--pg ADDR]\n"
+                            "\n"
+                            "Shows topics, views and dashboards with rows a second, lag and data age.\n"
+                            "\n"
+                            "  --pg ADDR    where Leat answers (LEAT_PG, else " CLI_PG_DEFAULT ")\n"
+                            "\n"
+                            "Exit code 1 when Leat does not answer or a job is paused or failed.\n";
 
 struct status {
         int bad;
@@ -46,8 +45,8 @@ static void on_flow(void *arg, const struct cli_pg_result *r)
                 const char *state = cell(r, i, 7);
                 if (strcmp(kind, cell(r, i, 0)) != 0) {
                         kind = cell(r, i, 0);
-                        printf("%s%-28s %14s %12s %10s %10s  %s\n", i == 0 ? "" : "\n", kind, "rows", "rows/s", "lag", "age",
-                               "state");
+                        printf("%s%-28s %14s %12s %10s %10s  %s\n", i == 0 ? "" : "\n", kind, "rows", "rows/s", "lag",
+                               "age", "state");
                 }
                 printf("  %-26s %14s %12.0f %10s ", cell(r, i, 1), cell(r, i, 3), atof(cell(r, i, 4)), cell(r, i, 5));
                 print_age(cell(r, i, 6));

@@ -94,7 +94,8 @@ static int verify_view(const char *data, const char *view, const char *kafka)
         if (leat_os_addr_parse(kafka, &options.kafka, &err) != 0 || leat_stream_verify(&options, &result, &err) != 0)
                 return cli_fail("verify", &err);
         printf("view %s at tick %lld: %llu rows, its query %llu, %llu differ\n", view, (long long)result.tick,
-               (unsigned long long)result.rows, (unsigned long long)result.batch_rows, (unsigned long long)result.differences);
+               (unsigned long long)result.rows, (unsigned long long)result.batch_rows,
+               (unsigned long long)result.differences);
         if (result.differences > 0)
                 printf("first difference:\n  view  %s\n  query %s\n", result.view_row, result.batch_row);
         return result.differences > 0;
@@ -104,7 +105,8 @@ int leat_cli_verify(int argc, char **argv)
 {
         struct verify v = {.data = CLI_DATA_DEFAULT};
         const char *view = NULL, *kafka = getenv("LEAT_KAFKA") != NULL ? getenv("LEAT_KAFKA") : "127.0.0.1:9092";
-        const struct cli_option options[] = {{"--data", NULL, &v.data, NULL}, {"--view", NULL, &view, NULL}, {"--kafka", NULL, &kafka, NULL}};
+        const struct cli_option options[] = {
+                {"--data", NULL, &v.data, NULL}, {"--view", NULL, &view, NULL}, {"--kafka", NULL, &kafka, NULL}};
         char path[4096];
         int rc = cli_options("verify", usage, argc, argv, options, LEAT_ARRAY_LEN(options), NULL, NULL);
         if (rc != 0)

@@ -5,19 +5,18 @@
 #include "cli_int.h"
 #include "leat/role.h"
 
-static const char usage[] =
-        "Leat takes event streams from the first byte to an answer.\n"
-        "\n"
-        "usage: leat COMMAND [OPTION]...\n"
-        "\n"
-        "  serve      run Leat on a data directory\n"
-        "  sql        run SQL, or a shell when no statement is given\n"
-        "  status     what runs, how fast, how late\n"
-        "  verify     check every checksum, or that a view equals its query\n"
-        "  generate   make events at a given rate\n"
-        "  help       this text; `leat help parameters` lists what --set may change\n"
-        "\n"
-        "`leat COMMAND --help` tells about one. Exit codes: 0 done, 1 failed, 2 wrong usage.\n";
+static const char usage[] = "Leat takes event streams from the first byte to an answer.\n"
+                            "\n"
+                            "usage: leat COMMAND [OPTION]...\n"
+                            "\n"
+                            "  serve      run Leat on a data directory\n"
+                            "  sql        run SQL, or a shell when no statement is given\n"
+                            "  status     what runs, how fast, how late\n"
+                            "  verify     check every checksum, or that a view equals its query\n"
+                            "  generate   make events at a given rate\n"
+                            "  help       this text; `leat help parameters` lists what --set may change\n"
+                            "\n"
+                            "`leat COMMAND --help` tells about one. Exit codes: 0 done, 1 failed, 2 wrong usage.\n";
 
 static const struct {
         const char *name;

@@ -63,8 +63,9 @@ int leat_log_number_read(const char *path, uint64_t *ret_value, struct leat_erro
         struct leat_buf file = LEAT_BUF_INIT;
         int rc = leat_os_read_file(path, 64, &file, err);
 
-        if (rc == 0 && (file.len != 20 || leat_get_le32(file.data) != NUMBER_MAGIC || leat_get_le32(file.data + 4) != 1 ||
-                        leat_get_le32(file.data + 16) != leat_crc32c(0, file.data, 16)))
+        if (rc == 0 &&
+            (file.len != 20 || leat_get_le32(file.data) != NUMBER_MAGIC || leat_get_le32(file.data + 4) != 1 ||
+             leat_get_le32(file.data + 16) != leat_crc32c(0, file.data, 16)))
                 rc = leat_error_set(err, LEAT_ECORRUPT, "%s is damaged", path);
         if (rc == 0)
                 *ret_value = leat_get_le64(file.data + 8);

@@ -17,10 +17,10 @@
 struct model {
         char *dir;
         uint64_t random;
-        int64_t next;   /* mark to be sent */
-        int64_t acked;  /* marks below were acknowledged */
-        int64_t seen;   /* marks below were read */
-        int64_t start;  /* marks below were deleted */
+        int64_t next;  /* mark to be sent */
+        int64_t acked; /* marks below were acknowledged */
+        int64_t seen;  /* marks below were read */
+        int64_t start; /* marks below were deleted */
         struct leat_log_test test;
         struct leat_log_config configs[1];
 };
@@ -42,8 +42,11 @@ static int model_open(struct model *model, struct leat_error *err)
 
 static int model_append(struct model *model, int64_t mark, struct leat_log_appended *ret, struct leat_error *err)
 {
-        struct leat_log_test_batch batch = {.records = 1, .mark = (uint64_t)mark, .time_ms = mark,
-                                            .payload = (uint32_t)(mark * 7919 % 3000), .producer_id = 42,
+        struct leat_log_test_batch batch = {.records = 1,
+                                            .mark = (uint64_t)mark,
+                                            .time_ms = mark,
+                                            .payload = (uint32_t)(mark * 7919 % 3000),
+                                            .producer_id = 42,
                                             .sequence = (int32_t)mark};
         struct leat_buf bytes = LEAT_BUF_INIT;
         int rc;
@@ -181,8 +184,10 @@ static void crash_run(uint64_t seed)
                 int rc = 0;
 
                 leat_fault_install();
-                leat_fault_add((struct leat_fault){.kind = LEAT_FAULT_WRITES, .nth = 1 + roll(&model, 400),
-                                                   .times = LEAT_FAULT_FOREVER, .os_errno = EIO,
+                leat_fault_add((struct leat_fault){.kind = LEAT_FAULT_WRITES,
+                                                   .nth = 1 + roll(&model, 400),
+                                                   .times = LEAT_FAULT_FOREVER,
+                                                   .os_errno = EIO,
                                                    .short_bytes = roll(&model, 2) ? roll(&model, 2000) : 0});
                 opened = model_open(&model, &err) == 0;
                 if (opened && !model.test.part->broken.code)
@@ -225,9 +230,9 @@ static const struct {
         size_t short_bytes;
         enum leat_fault_kind kind;
 } failures[] = {
-        {EIO, 0, LEAT_FAULT_WRITES},    {EIO, 700, LEAT_FAULT_PWRITE}, {ENOSPC, 0, LEAT_FAULT_WRITES},
+        {EIO, 0, LEAT_FAULT_WRITES},      {EIO, 700, LEAT_FAULT_PWRITE}, {ENOSPC, 0, LEAT_FAULT_WRITES},
         {ENOSPC, 700, LEAT_FAULT_PWRITE}, {EINTR, 0, LEAT_FAULT_PWRITE}, {EINTR, 0, LEAT_FAULT_SYNCS},
-        {EINTR, 0, LEAT_FAULT_OPEN},    {0, 700, LEAT_FAULT_PWRITE},
+        {EINTR, 0, LEAT_FAULT_OPEN},      {0, 700, LEAT_FAULT_PWRITE},
 };
 
 /* A whole life in which the @n-th call that changes the disk fails once. */
@@ -240,7 +245,9 @@ static bool fault_run(const char *root, size_t failure, uint64_t n)
 
         model.dir = leat_asprintf("%s/%zu-%llu", root, failure, (unsigned long long)n);
         leat_fault_install();
-        leat_fault_add((struct leat_fault){.kind = failures[failure].kind, .nth = n, .os_errno = failures[failure].os_errno,
+        leat_fault_add((struct leat_fault){.kind = failures[failure].kind,
+                                           .nth = n,
+                                           .os_errno = failures[failure].os_errno,
                                            .short_bytes = failures[failure].short_bytes});
         for (int life = 0; life < 2; life++) {
                 if (model_open(&model, &err) != 0) {

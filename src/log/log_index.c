@@ -104,7 +104,8 @@ static int entry_read(struct leat_log_segment *seg, int fd, uint32_t number, str
         uint8_t raw[LEAT_LOG_ENTRY_BYTES];
         size_t got;
 
-        LEAT_TRY(leat_os_pread(fd, seg->index.path, raw, sizeof(raw), (int64_t)number * LEAT_LOG_ENTRY_BYTES, &got, err));
+        LEAT_TRY(leat_os_pread(fd, seg->index.path, raw, sizeof(raw), (int64_t)number * LEAT_LOG_ENTRY_BYTES, &got,
+                               err));
         if (got != sizeof(raw) || !entry_parse(seg, raw, ret_entry))
                 return leat_error_set(err, LEAT_ECORRUPT, "%s: entry %u is damaged", seg->index.path, number);
         return 0;
@@ -219,8 +220,8 @@ static uint32_t entries_good(struct leat_log_segment *seg, int fd, int64_t limit
                         continue;
                 seg->index_closed = seg->sealed && entry.pos <= limit && seg->base + entry.rel == seg->end;
                 *ret_last = entry;
-                if (seg->index_closed ||
-                    (entry.pos < limit && (!seg->sealed || seg->base + entry.rel < seg->end) && entry_fits(seg, &entry)))
+                if (seg->index_closed || (entry.pos < limit && (!seg->sealed || seg->base + entry.rel < seg->end) &&
+                                          entry_fits(seg, &entry)))
                         break;
         }
         if (size != (int64_t)count * LEAT_LOG_ENTRY_BYTES)
@@ -231,7 +232,9 @@ static uint32_t entries_good(struct leat_log_segment *seg, int fd, int64_t limit
 /* A missing or unreadable file only means more work: reads go on without it. */
 int leat_log_index_load(struct leat_log_segment *seg, int64_t limit, struct leat_error *err)
 {
-        struct leat_log_walk walk = {.offset = seg->base, .limit = limit, .epoch_max = INT32_MAX,
+        struct leat_log_walk walk = {.offset = seg->base,
+                                     .limit = limit,
+                                     .epoch_max = INT32_MAX,
                                      .offset_limit = seg->sealed ? seg->end : INT64_MAX};
         struct leat_log_entry last;
         int fd, rc = 0;

@@ -17,19 +17,18 @@
 #include "leat/log.h"
 #include "leat/os.h"
 
-#define LEAT_LOG_INDEX_EVERY 4096      /* bytes of log between two index entries */
-#define LEAT_LOG_ENTRY_BYTES 24        /* one index entry */
+#define LEAT_LOG_INDEX_EVERY 4096 /* bytes of log between two index entries */
+#define LEAT_LOG_ENTRY_BYTES 24   /* one index entry */
 #define LEAT_LOG_BATCH_BYTES_MAX (512u << 20)
 #define LEAT_LOG_SCAN_BYTES (256u << 10)
-#define LEAT_LOG_PRODUCER_BATCHES 5    /* batches remembered per producer, as Kafka does */
-#define LEAT_LOG_EPOCHS_MAX 64         /* leader epochs remembered per partition */
+#define LEAT_LOG_PRODUCER_BATCHES 5 /* batches remembered per producer, as Kafka does */
+#define LEAT_LOG_EPOCHS_MAX 64      /* leader epochs remembered per partition */
 #define LEAT_LOG_HINTS 8
 
 /* For the few calls whose failure changes nothing; the comment there says why. */
 #define LEAT_LOG_IGNORE(call) \
         do { \
-                if (call) { \
-                } \
+                if (call) {} \
         } while (0)
 
 /* ---- batches (log_batch.c) -------------------------------------------------- */
@@ -63,8 +62,8 @@ static inline int64_t leat_log_batch_end(const struct leat_log_batch *batch)
 /* A file that is opened when needed and closed when many others are. */
 struct leat_log_file {
         char *path;
-        int fd;        /* -1 = closed; files.lock */
-        uint32_t pins; /* files.lock */
+        int fd;                            /* -1 = closed; files.lock */
+        uint32_t pins;                     /* files.lock */
         struct leat_log_file *prev, *next; /* list of open unpinned files, oldest first; files.lock */
 };
 struct leat_log_files {
@@ -96,22 +95,22 @@ struct leat_log_entry {
 struct leat_log_segment {
         _Atomic uint32_t refs;
         struct leat_log_files *files;
-        int64_t base;           /* constant */
-        int64_t end;            /* next offset */
-        int64_t bytes;          /* valid bytes */
-        int64_t synced;         /* bytes known to be on disk */
-        int64_t max_time_ms;    /* of all batches, when index_ready */
+        int64_t base;        /* constant */
+        int64_t end;         /* next offset */
+        int64_t bytes;       /* valid bytes */
+        int64_t synced;      /* bytes known to be on disk */
+        int64_t max_time_ms; /* of all batches, when index_ready */
         int64_t created_us;
-        bool sealed;            /* nothing is appended any more */
-        bool pinned;            /* log file is kept open: bytes beyond `synced` */
-        bool entry_dirty;       /* its name in the folder is not synced */
-        bool index_ready;       /* index file and pending entries cover the segment */
-        bool index_closed;      /* the index has its last entry */
+        bool sealed;       /* nothing is appended any more */
+        bool pinned;       /* log file is kept open: bytes beyond `synced` */
+        bool entry_dirty;  /* its name in the folder is not synced */
+        bool index_ready;  /* index file and pending entries cover the segment */
+        bool index_closed; /* the index has its last entry */
         struct leat_log_file log, index;
-        uint32_t index_count;   /* entries in the file */
+        uint32_t index_count;           /* entries in the file */
         struct leat_log_entry *pending; /* entries not yet in the file */
         uint32_t pending_count, pending_cap;
-        int64_t entry_pos;      /* position of the newest entry, -1 none */
+        int64_t entry_pos;             /* position of the newest entry, -1 none */
         struct leat_buf roll_snapshot; /* state of producers at `end`, to be written when the segment is synced */
 };
 
@@ -122,8 +121,8 @@ void leat_log_segment_unref(struct leat_log_segment *seg);
 /* Notes the batch at @pos in the index when one is due, and its timestamp. */
 void leat_log_index_note(struct leat_log_segment *seg, const struct leat_log_batch *batch, int64_t pos);
 /* Writes pending entries below @synced_bytes; with @close also the last entry. Failure keeps them. */
-int leat_log_index_flush(struct leat_log_segment *seg, int64_t synced_bytes, bool close, struct leat_error *err)
-        LEAT_NODISCARD;
+int leat_log_index_flush(struct leat_log_segment *seg, int64_t synced_bytes, bool close,
+                         struct leat_error *err) LEAT_NODISCARD;
 /* Finds the newest entry with rel <= @rel among the first @count of the file.
  * Returns LEAT_ECORRUPT when an entry is damaged, LEAT_ENOTFOUND when there is none.
  * Needs no lock. */
@@ -134,8 +133,7 @@ int leat_log_index_find_time(struct leat_log_segment *seg, uint32_t count, int64
                              struct leat_log_entry *ret_entry, struct leat_error *err) LEAT_NODISCARD;
 /* As the two above over the pending entries; false when there is none. */
 bool leat_log_index_pending(const struct leat_log_segment *seg, uint32_t rel, struct leat_log_entry *ret_entry);
-bool leat_log_index_pending_time(const struct leat_log_segment *seg, int64_t time_ms,
-                                 struct leat_log_entry *ret_entry);
+bool leat_log_index_pending_time(const struct leat_log_segment *seg, int64_t time_ms, struct leat_log_entry *ret_entry);
 /* Takes over the index file up to position @limit, and completes it from the
  * log's headers up to there. A sealed segment gets its last entry. */
 int leat_log_index_load(struct leat_log_segment *seg, int64_t limit, struct leat_error *err) LEAT_NODISCARD;
@@ -145,13 +143,13 @@ int leat_log_index_rebuild(struct leat_log_segment *seg, struct leat_error *err)
 /* Walks batches of a segment. */
 typedef int leat_log_walk_fn(void *arg, const struct leat_log_batch *batch, int64_t pos);
 struct leat_log_walk {
-        int64_t pos;      /* in: begin; out: where it stopped */
-        int64_t offset;   /* in: expected offset there (-1 = any); out: the next one */
-        int64_t limit;    /* bytes of the file that may be read */
+        int64_t pos;          /* in: begin; out: where it stopped */
+        int64_t offset;       /* in: expected offset there (-1 = any); out: the next one */
+        int64_t limit;        /* bytes of the file that may be read */
         int64_t offset_limit; /* stop in front of a batch that begins at or above */
         int32_t epoch_max;    /* no batch may have a newer epoch */
         bool check_crc;
-        bool bad;         /* out: stopped because what is at `pos` is no good batch */
+        bool bad; /* out: stopped because what is at `pos` is no good batch */
 };
 /* Returns an error only for I/O or what @fn returned. Needs no lock. */
 int leat_log_segment_walk(struct leat_log_segment *seg, struct leat_log_walk *walk, leat_log_walk_fn *fn, void *arg,
@@ -250,20 +248,20 @@ struct leat_log_partition {
         struct leat_log_segment **segs; /* oldest first; the last is written when not sealed */
         uint32_t seg_count, seg_cap;
         struct leat_log_memory mem;
-        int64_t snapshot_bytes;  /* appended since the last snapshot */
-        int64_t index_bytes;     /* appended since the last flush of the index */
+        int64_t snapshot_bytes; /* appended since the last snapshot */
+        int64_t index_bytes;    /* appended since the last flush of the index */
         struct leat_log_file checkpoint;
         uint64_t checkpoint_number;
         int64_t retention_ms, retention_bytes, segment_bytes, segment_ms; /* of the topic; -1 = none */
-        bool deletes; /* cleanup.policy has delete */
+        bool deletes;                                                     /* cleanup.policy has delete */
         struct leat_log_hint hints[LEAT_LOG_HINTS];
         uint32_t hint_next;
         struct leat_chain scratch; /* of append */
         struct leat_buf scratch_heads;
 
         enum leat_log_sync_state sync_state;
-        bool sync_again;                 /* asked for while running */
-        bool save_wanted;                /* write index and snapshot although little has changed */
+        bool sync_again;  /* asked for while running */
+        bool save_wanted; /* write index and snapshot although little has changed */
         struct leat_log_waiter *waiters, **waiters_tail;
         struct leat_log_partition *sync_next; /* pool.lock */
 };
@@ -341,8 +339,8 @@ void leat_log_segment_unpin(struct leat_log_segment *seg);
 /* Lock held. Takes segment number @at out of the array, with the array's reference. */
 struct leat_log_segment *leat_log_partition_take_seg(struct leat_log_partition *part, uint32_t at);
 /* Lock held. Puts a file of the partition aside into cut/. */
-int leat_log_partition_set_aside(struct leat_log_partition *part, const char *path, struct leat_error *err)
-        LEAT_NODISCARD;
+int leat_log_partition_set_aside(struct leat_log_partition *part, const char *path,
+                                 struct leat_error *err) LEAT_NODISCARD;
 
 /* log_recover.c */
 int leat_log_partition_recover(struct leat_log_partition *part, struct leat_error *err) LEAT_NODISCARD;
@@ -398,8 +396,8 @@ struct leat_log_topics_file {
         uint32_t doomed_count;
 };
 void leat_log_topics_file_done(struct leat_log_topics_file *file);
-int leat_log_topics_parse(struct leat_view bytes, struct leat_log_topics_file *ret_file, struct leat_error *err)
-        LEAT_NODISCARD;
+int leat_log_topics_parse(struct leat_view bytes, struct leat_log_topics_file *ret_file,
+                          struct leat_error *err) LEAT_NODISCARD;
 void leat_log_id_text(const uint8_t id[LEAT_LOG_ID_BYTES], char out[2 * LEAT_LOG_ID_BYTES + 1]);
 
 #endif

@@ -250,7 +250,8 @@ int leat_log_partition_locate(struct leat_log_partition *part, struct leat_log_s
         for (int attempt = 0;; attempt++) {
                 if (leat_log_index_pending(seg, rel, ret_entry))
                         return 0;
-                rc = seg->index_count ? leat_log_index_find(seg, seg->index_count, rel, ret_entry, err) : LEAT_ENOTFOUND;
+                rc = seg->index_count ? leat_log_index_find(seg, seg->index_count, rel, ret_entry, err)
+                                      : LEAT_ENOTFOUND;
                 if (rc != LEAT_ECORRUPT || attempt > 0)
                         break;
                 LEAT_TRY(leat_log_index_rebuild(seg, err));
@@ -335,7 +336,9 @@ int leat_log_partition_remember(struct leat_log_partition *part, int64_t end, st
         part->snapshot_bytes = 0;
         for (; at < (int)part->seg_count && part->segs[at]->base < end; at++) {
                 struct leat_log_segment *seg = part->segs[at];
-                struct leat_log_walk walk = {.limit = seg->bytes, .epoch_max = INT32_MAX, .offset = seg->base,
+                struct leat_log_walk walk = {.limit = seg->bytes,
+                                             .epoch_max = INT32_MAX,
+                                             .offset = seg->base,
                                              .offset_limit = seg->sealed ? LEAT_MIN(seg->end, end) : end};
                 struct leat_log_entry entry;
 

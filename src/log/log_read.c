@@ -17,10 +17,10 @@
 struct reading {
         struct leat_log_partition *part;
         struct leat_log_segment *seg;
-        int64_t pos, offset;      /* a batch begins here, with this offset */
-        int64_t target;           /* the offset asked for */
-        int64_t limit;            /* bytes of the segment that may be read */
-        int64_t offset_limit;     /* end of what may be read */
+        int64_t pos, offset;  /* a batch begins here, with this offset */
+        int64_t target;       /* the offset asked for */
+        int64_t limit;        /* bytes of the segment that may be read */
+        int64_t offset_limit; /* end of what may be read */
         struct leat_log_read *ret;
 };
 
@@ -29,8 +29,8 @@ enum outcome { READ_TAKEN, READ_AGAIN, READ_BAD };
 
 static bool header_good(const struct reading *r, const uint8_t *p, int64_t pos, struct leat_log_batch *ret_batch)
 {
-        return leat_log_batch_parse(p, ret_batch) && ret_batch->base == r->offset && ret_batch->bytes <= r->limit - pos &&
-               leat_log_batch_end(ret_batch) <= r->offset_limit;
+        return leat_log_batch_parse(p, ret_batch) && ret_batch->base == r->offset &&
+               ret_batch->bytes <= r->limit - pos && leat_log_batch_end(ret_batch) <= r->offset_limit;
 }
 
 /* Takes whole batches out of a block that was read at r->pos. READ_AGAIN: move
@@ -73,7 +73,8 @@ static enum outcome take_batches(struct reading *r, struct leat_block *block, si
 
 static int corrupt(struct reading *r, int64_t pos, int64_t next, struct leat_error *err)
 {
-        int rc = leat_error_set(err, LEAT_ECORRUPT, "%s: no good batch at byte %lld (offset %lld); the next begins at %lld",
+        int rc = leat_error_set(err, LEAT_ECORRUPT,
+                                "%s: no good batch at byte %lld (offset %lld); the next begins at %lld",
                                 r->seg->log.path, (long long)pos, (long long)r->target, (long long)next);
 
         leat_error_hint(err, "run leat verify; offsets %lld to %lld are lost to readers", (long long)r->target,
@@ -153,7 +154,8 @@ static int reading_locate(struct reading *r, struct leat_error *err)
         struct leat_log_entry entry;
 
         for (uint32_t i = 0; i < LEAT_LOG_HINTS; i++) {
-                if (part->hints[i].offset == r->target && part->hints[i].segment == r->seg->base && r->target > r->seg->base) {
+                if (part->hints[i].offset == r->target && part->hints[i].segment == r->seg->base &&
+                    r->target > r->seg->base) {
                         r->pos = part->hints[i].pos;
                         r->offset = r->target;
                         return 0;
@@ -257,8 +259,11 @@ static int time_in_segment(struct reading *r, int64_t time_ms, const struct leat
                            struct leat_chain *out, bool *ret_found, struct leat_error *err)
 {
         struct time_search search = {.time_ms = time_ms, .start = r->ret->start};
-        struct leat_log_walk walk = {.pos = entry->pos, .offset = r->seg->base + entry->rel, .limit = r->limit,
-                                     .offset_limit = r->offset_limit, .epoch_max = INT32_MAX};
+        struct leat_log_walk walk = {.pos = entry->pos,
+                                     .offset = r->seg->base + entry->rel,
+                                     .limit = r->limit,
+                                     .offset_limit = r->offset_limit,
+                                     .epoch_max = INT32_MAX};
         int rc = leat_log_segment_walk_around(r->seg, &walk, time_batch, &search, err);
 
         if (rc != 0 && !search.found)
@@ -299,7 +304,8 @@ int leat_log_read_time(struct leat_log_partition *part, int64_t timestamp_ms, st
                 }
                 pthread_mutex_unlock(&part->lock);
                 if (rc == 0 && !there)
-                        return leat_error_set(err, LEAT_ENOTFOUND, "all records are older than %lld", (long long)timestamp_ms);
+                        return leat_error_set(err, LEAT_ENOTFOUND, "all records are older than %lld",
+                                              (long long)timestamp_ms);
                 if (rc != 0)
                         return rc;
                 rc = time_in_segment(&r, timestamp_ms, &entry, out, &found, err);

@@ -136,8 +136,8 @@ static int keep_bytes(struct leat_log_partition *part, struct leat_log_segment *
         size_t got;
 
         for (int64_t at = pos; rc == 0 && at < seg->bytes; at += (int64_t)got) {
-                rc = leat_os_pread(fd, seg->log.path, data, (size_t)LEAT_MIN((int64_t)LEAT_LOG_SCAN_BYTES, seg->bytes - at),
-                                   at, &got, err);
+                rc = leat_os_pread(fd, seg->log.path, data,
+                                   (size_t)LEAT_MIN((int64_t)LEAT_LOG_SCAN_BYTES, seg->bytes - at), at, &got, err);
                 if (rc != 0 || got == 0)
                         break;
                 zero = zero && data[0] == 0 && memcmp(data, data + 1, got - 1) == 0;
@@ -153,8 +153,9 @@ static int keep_bytes(struct leat_log_partition *part, struct leat_log_segment *
         }
         if (out >= 0) {
                 leat_os_close(out);
-                leat_diag(LEAT_DIAG_WARN, "log", "the log is cut at its first bad batch", "file=%s pos=%lld bytes=%lld kept=%s",
-                          seg->log.path, (long long)pos, (long long)(seg->bytes - pos), path);
+                leat_diag(LEAT_DIAG_WARN, "log", "the log is cut at its first bad batch",
+                          "file=%s pos=%lld bytes=%lld kept=%s", seg->log.path, (long long)pos,
+                          (long long)(seg->bytes - pos), path);
         }
         free(data);
         free(dir);
@@ -204,8 +205,12 @@ static int check_tail(struct leat_log_partition *part, uint32_t at, int64_t pos,
 {
         for (; at < part->seg_count; at++) {
                 struct leat_log_segment *seg = part->segs[at];
-                struct leat_log_walk walk = {.pos = pos, .offset = offset, .limit = seg->bytes, .offset_limit = seg->end,
-                                             .epoch_max = part->log->epoch, .check_crc = true};
+                struct leat_log_walk walk = {.pos = pos,
+                                             .offset = offset,
+                                             .limit = seg->bytes,
+                                             .offset_limit = seg->end,
+                                             .epoch_max = part->log->epoch,
+                                             .check_crc = true};
 
                 LEAT_TRY(leat_log_segment_walk(seg, &walk, tail_batch, NULL, err));
                 if (walk.pos > pos) {
@@ -232,8 +237,8 @@ static int check_tail(struct leat_log_partition *part, uint32_t at, int64_t pos,
  * synced. Offsets go on behind them, so that none is given twice. */
 static void note_short(struct leat_log_partition *part, struct leat_log_segment *seg, int64_t end)
 {
-        leat_diag(LEAT_DIAG_ERROR, "log", "a segment is shorter than what was synced",
-                  "file=%s bytes=%lld end=%lld", seg->log.path, (long long)seg->bytes, (long long)end);
+        leat_diag(LEAT_DIAG_ERROR, "log", "a segment is shorter than what was synced", "file=%s bytes=%lld end=%lld",
+                  seg->log.path, (long long)seg->bytes, (long long)end);
         if (!seg->sealed) {
                 seg->sealed = true;
                 seg->end = end;

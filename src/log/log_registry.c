@@ -359,12 +359,12 @@ static int check_new(struct leat_log *log, const char *name, uint32_t partitions
         struct leat_log_topic *old;
 
         if (!leat_log_topic_name_good(name))
-                return leat_error_set(err, LEAT_EINVAL,
-                                      "\"%s\" is no name for a topic: 1 to 249 of letters, digits, \".\", \"_\" and \"-\"",
-                                      name);
+                return leat_error_set(
+                        err, LEAT_EINVAL,
+                        "\"%s\" is no name for a topic: 1 to 249 of letters, digits, \".\", \"_\" and \"-\"", name);
         if (partitions < 1 || partitions > LEAT_LOG_PARTITIONS_MAX)
-                return leat_error_set(err, LEAT_EINVAL, "a topic has 1 to %d partitions, not %u", LEAT_LOG_PARTITIONS_MAX,
-                                      partitions);
+                return leat_error_set(err, LEAT_EINVAL, "a topic has 1 to %d partitions, not %u",
+                                      LEAT_LOG_PARTITIONS_MAX, partitions);
         old = leat_log_topic_find(log, leat_view_str(name));
         if (old) {
                 leat_log_topic_unref(old);
@@ -536,7 +536,8 @@ int leat_log_topic_grow(struct leat_log *log, const uint8_t id[LEAT_LOG_ID_BYTES
                 goto fail;
         before = topic->pub.partitions;
         if (partitions <= before || partitions > LEAT_LOG_PARTITIONS_MAX) {
-                rc = leat_error_set(err, LEAT_EINVAL, "topic %s has %u partitions; they can only grow, up to %d, not to %u",
+                rc = leat_error_set(err, LEAT_EINVAL,
+                                    "topic %s has %u partitions; they can only grow, up to %d, not to %u",
                                     topic->pub.name, before, LEAT_LOG_PARTITIONS_MAX, partitions);
                 goto fail;
         }

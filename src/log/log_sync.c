@@ -90,7 +90,8 @@ void leat_log_sync(struct leat_log_partition *part, const struct leat_log_append
 void leat_log_partition_save(struct leat_log_partition *part, struct leat_buf *snapshot)
 {
         struct leat_log_segment *seg = part->seg_count ? part->segs[part->seg_count - 1] : NULL;
-        struct leat_log_checkpoint ck = {.number = ++part->checkpoint_number, .segment = part->high, .offset = part->high};
+        struct leat_log_checkpoint ck = {
+                .number = ++part->checkpoint_number, .segment = part->high, .offset = part->high};
         uint8_t slot[LEAT_LOG_CHECKPOINT_SLOT];
         struct leat_error err = {0};
         int fd, at, rc;
@@ -241,7 +242,8 @@ static struct leat_log_waiter *sync_failed(struct leat_log_partition *part, stru
                 seg->pending_count = 0;
                 leat_buf_clear(&seg->roll_snapshot);
                 if (leat_log_file_get(seg->files, &seg->log, false, &fd, &err) == 0) {
-                        LEAT_LOG_IGNORE(leat_os_ftruncate(fd, seg->log.path, seg->bytes, NULL)); /* the next base bounds it anyhow */
+                        LEAT_LOG_IGNORE(leat_os_ftruncate(fd, seg->log.path, seg->bytes,
+                                                          NULL)); /* the next base bounds it anyhow */
                         leat_log_file_put(seg->files, &seg->log);
                 }
                 leat_log_segment_unpin(seg);
@@ -257,8 +259,10 @@ static struct leat_log_waiter *sync_failed(struct leat_log_partition *part, stru
         else if (leat_log_partition_begin(part, &err) != 0)
                 leat_diag_error("log", "no new segment yet", &err);
         memset(part->hints, 0xff, sizeof(part->hints));
-        leat_diag_error("log", part->read_only ? "sync failed, partition is read-only until restart"
-                                               : "sync failed, segment sealed at its last synced offset", cause);
+        leat_diag_error("log",
+                        part->read_only ? "sync failed, partition is read-only until restart"
+                                        : "sync failed, segment sealed at its last synced offset",
+                        cause);
         return leat_log_partition_take_waiters(part, false);
 }
 

@@ -11,8 +11,11 @@ static struct leat_error err;
 
 static struct leat_log_test_batch plain(int32_t records, uint32_t payload, uint64_t mark)
 {
-        return (struct leat_log_test_batch){.records = records, .payload = payload, .mark = mark,
-                                            .time_ms = (int64_t)(1000 + mark), .producer_id = -1};
+        return (struct leat_log_test_batch){.records = records,
+                                            .payload = payload,
+                                            .mark = mark,
+                                            .time_ms = (int64_t)(1000 + mark),
+                                            .producer_id = -1};
 }
 
 static struct leat_log_test_batch sequenced(int32_t records, uint64_t mark, int16_t epoch, int32_t sequence)
@@ -35,9 +38,9 @@ static void append_ok(struct leat_log_test *test, struct leat_log_test_batch bat
 }
 
 struct seen {
-        int64_t next;     /* offset expected, -1 = any */
+        int64_t next; /* offset expected, -1 = any */
         uint64_t batches;
-        int64_t marks;    /* sum */
+        int64_t marks; /* sum */
         int32_t epoch;
 };
 
@@ -174,7 +177,7 @@ LEAT_TEST(log_by_time)
         }
         for (int64_t t = 0; t <= 990; t += 5) {
                 struct leat_chain chain = LEAT_CHAIN_INIT;
-                int64_t mark = (t + 9) / 10; /* the first batch with time >= t */
+                int64_t mark = (t + 9) / 10;       /* the first batch with time >= t */
                 int64_t want = mark & ~INT64_C(1); /* pairs are swapped: the even one of a pair holds the later time */
 
                 CHECK_OK(leat_log_read_time(test.part, t, &chain, &read, &err), &err);
@@ -198,7 +201,8 @@ LEAT_TEST(log_idempotent)
                 append_ok(&test, sequenced(2, (uint64_t)i, 0, 2 * i), 2 * i);
         for (int round = 0; round < 2; round++) {
                 for (int32_t i = 3; i < 8; i++) { /* the last five are known */
-                        CHECK_OK(leat_log_test_append(test.part, sequenced(2, (uint64_t)i, 0, 2 * i), &appended, &err), &err);
+                        CHECK_OK(leat_log_test_append(test.part, sequenced(2, (uint64_t)i, 0, 2 * i), &appended, &err),
+                                 &err);
                         CHECK(appended.duplicate);
                         CHECK_INT(appended.first_offset, 2 * i);
                 }

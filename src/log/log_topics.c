@@ -28,7 +28,8 @@ void leat_log_id_text(const uint8_t id[LEAT_LOG_ID_BYTES], char out[2 * LEAT_LOG
 
 /* ---- a definition ----------------------------------------------------------------- */
 
-struct leat_log_topic_own *leat_log_topic_new(const uint8_t *id, const char *name, uint32_t partitions, int64_t created_us)
+struct leat_log_topic_own *leat_log_topic_new(const uint8_t *id, const char *name, uint32_t partitions,
+                                              int64_t created_us)
 {
         struct leat_log_topic_own *topic = leat_calloc(1, sizeof(*topic));
 
@@ -144,7 +145,8 @@ static struct leat_log_topic_own *topic_read(struct leat_cursor *cur)
         struct leat_log_topic_own *topic = NULL;
 
         configs = leat_cursor_le32(cur);
-        if (!cur->failed && leat_log_topic_name_good(name) && partitions >= 1 && partitions <= LEAT_LOG_PARTITIONS_MAX) {
+        if (!cur->failed && leat_log_topic_name_good(name) && partitions >= 1 &&
+            partitions <= LEAT_LOG_PARTITIONS_MAX) {
                 topic = leat_log_topic_new(id.data, name, partitions, created_us);
                 for (uint32_t i = 0; i < configs && !cur->failed; i++) {
                         char *key = text_read(cur), *value = text_read(cur);
@@ -179,7 +181,8 @@ int leat_log_topics_parse(struct leat_view bytes, struct leat_log_topics_file *r
         uint32_t topics, doomed;
         bool good;
 
-        good = bytes.len >= 20 && leat_get_le32(bytes.data + bytes.len - 4) == leat_crc32c(0, bytes.data, bytes.len - 4) &&
+        good = bytes.len >= 20 &&
+               leat_get_le32(bytes.data + bytes.len - 4) == leat_crc32c(0, bytes.data, bytes.len - 4) &&
                leat_cursor_le32(&cur) == LEAT_LOG_TOPICS_MAGIC && leat_cursor_le32(&cur) == 1;
         topics = leat_cursor_le32(&cur);
         doomed = leat_cursor_le32(&cur);

@@ -44,8 +44,11 @@ static int verify_batch(void *arg, const struct leat_log_batch *batch, int64_t p
 /* Batches of one segment up to @must (bytes; INT64_MAX: all) and @offset_limit. */
 static void verify_segment(struct verify *ver, struct leat_log_segment *seg, int64_t must)
 {
-        struct leat_log_walk walk = {.offset = seg->base, .limit = seg->bytes, .offset_limit = seg->end,
-                                     .epoch_max = INT32_MAX, .check_crc = true};
+        struct leat_log_walk walk = {.offset = seg->base,
+                                     .limit = seg->bytes,
+                                     .offset_limit = seg->end,
+                                     .epoch_max = INT32_MAX,
+                                     .check_crc = true};
         struct leat_log_batch batch;
         struct leat_error err;
 
@@ -65,7 +68,8 @@ static void verify_segment(struct verify *ver, struct leat_log_segment *seg, int
                         return; /* being written */
                 bad_pos = walk.pos;
                 bad_offset = walk.offset;
-                rc = leat_log_segment_resync(seg, bad_pos + 1, seg->bytes, bad_offset, seg->end, &walk.pos, &batch, &err);
+                rc = leat_log_segment_resync(seg, bad_pos + 1, seg->bytes, bad_offset, seg->end, &walk.pos, &batch,
+                                             &err);
                 verify_bad(ver, "%s: no good batch at byte %lld (offset %lld); the next good one is at %s%lld",
                            seg->log.path, (long long)bad_pos, (long long)bad_offset, rc == 0 ? "offset " : "the end, ",
                            (long long)(rc == 0 ? batch.base : seg->end));

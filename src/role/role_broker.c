@@ -11,7 +11,8 @@ int leat_role_broker(const struct leat_role_args *args, struct leat_error *err)
         LEAT_TRY(leat_role_loop(args, &loop, err));
         int rc = leat_role_stats(args, &stats, err);
         if (rc == 0) {
-                struct leat_broker_options options = {.data_dir = args->data_dir, .listen_fd = args->listen_fd, .stats = stats};
+                struct leat_broker_options options = {
+                        .data_dir = args->data_dir, .listen_fd = args->listen_fd, .stats = stats};
                 rc = leat_broker_start(&options, &broker, err);
                 if (rc == 0) {
                         leat_role_ready(args);

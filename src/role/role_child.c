@@ -52,7 +52,8 @@ static char **child_argv(struct leat_arena *arena, const struct leat_child *chil
         argv[count++] = leat_arena_printf(arena, "%d", child->listen_fd);
         argv[count++] = leat_arena_strdup(arena, "--ready-fd");
         argv[count++] = leat_arena_printf(arena, "%d", ready_fd);
-        for (char *line = (char *)(uintptr_t)leat_buf_cstr(&changed), *end; (end = strchr(line, '\n')) != NULL; line = end + 1) {
+        for (char *line = (char *)(uintptr_t)leat_buf_cstr(&changed), *end; (end = strchr(line, '\n')) != NULL;
+             line = end + 1) {
                 argv[count++] = leat_arena_strdup(arena, "--set");
                 argv[count++] = leat_arena_strndup(arena, line, (size_t)(end - line));
         }

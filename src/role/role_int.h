@@ -15,9 +15,9 @@ struct leat_role_args {
         const char *pipeline; /* worker only */
         const char *data_dir;
         struct leat_addr doors[LEAT_DOOR_COUNT]; /* as bound: real ports */
-        int listen_fd; /* -1: listens on nothing */
-        int lock_fd;   /* the supervisor's: of the lock on the data directory, which every role holds on to */
-        int ready_fd;  /* "R" is written when the role answers */
+        int listen_fd;                           /* -1: listens on nothing */
+        int lock_fd;  /* the supervisor's: of the lock on the data directory, which every role holds on to */
+        int ready_fd; /* "R" is written when the role answers */
 };
 
 /* Each runs its role until SIGTERM; the process exits with what it returns. */
@@ -29,33 +29,33 @@ int leat_role_api(const struct leat_role_args *args, struct leat_error *err) LEA
 /* Tells the supervisor that the role answers. */
 void leat_role_ready(const struct leat_role_args *args);
 /* Opens DATA/run/<role>.stats. */
-int leat_role_stats(const struct leat_role_args *args, struct leat_stats **ret_stats, struct leat_error *err)
-        LEAT_NODISCARD;
+int leat_role_stats(const struct leat_role_args *args, struct leat_stats **ret_stats,
+                    struct leat_error *err) LEAT_NODISCARD;
 /* A loop that SIGTERM ends (SIGINT is the supervisor's and ignored here). */
-int leat_role_loop(const struct leat_role_args *args, struct leat_loop **ret_loop, struct leat_error *err)
-        LEAT_NODISCARD;
+int leat_role_loop(const struct leat_role_args *args, struct leat_loop **ret_loop,
+                   struct leat_error *err) LEAT_NODISCARD;
 
 /* ---- one child of the supervisor (role_child.c) -------------------------------- */
 enum { LEAT_CHILD_WORDS_BYTES = 4096 };
 
 struct leat_child {
-        char name[80];     /* "broker", "worker main" */
-        char process[16];  /* as ps shows it */
+        char name[80];    /* "broker", "worker main" */
+        char process[16]; /* as ps shows it */
         const char *role;
-        char *pipeline;    /* worker only */
-        int listen_fd;     /* -1: none; kept open over restarts */
-        pid_t pid;         /* 0: not running */
+        char *pipeline;       /* worker only */
+        int listen_fd;        /* -1: none; kept open over restarts */
+        pid_t pid;            /* 0: not running */
         int log_fd, ready_fd; /* our ends; -1 */
         bool ready, stopping, given_up;
         int64_t started_us;
-        int64_t restart_us; /* when to start it again; 0 = now */
-        int deaths;         /* in a row, each within CHILD_YOUNG of its start */
+        int64_t restart_us;                 /* when to start it again; 0 = now */
+        int deaths;                         /* in a row, each within CHILD_YOUNG of its start */
         char words[LEAT_CHILD_WORDS_BYTES]; /* the end of what it wrote */
         size_t words_len;
 };
 
-int leat_child_start(struct leat_child *child, const struct leat_role_args *shared, struct leat_error *err)
-        LEAT_NODISCARD;
+int leat_child_start(struct leat_child *child, const struct leat_role_args *shared,
+                     struct leat_error *err) LEAT_NODISCARD;
 /* Passes on what it has written to our standard error and remembers the end of it. */
 void leat_child_read_log(struct leat_child *child);
 /* True once, when it has said that it answers. */

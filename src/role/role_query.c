@@ -8,10 +8,14 @@ static int query_serve(const struct leat_role_args *args, struct leat_loop *loop
 {
         struct leat_query *query;
         struct leat_pg *pg;
-        struct leat_query_options options = {.data_dir = args->data_dir, .kafka = args->doors[LEAT_DOOR_KAFKA], .stats = stats};
+        struct leat_query_options options = {
+                .data_dir = args->data_dir, .kafka = args->doors[LEAT_DOOR_KAFKA], .stats = stats};
         LEAT_TRY(leat_query_open(&options, &query, err));
-        struct leat_pg_options door = {.loop = loop, .listen_fd = args->listen_fd, .backend = &leat_query_backend,
-                                       .backend_arg = query, .stats = stats};
+        struct leat_pg_options door = {.loop = loop,
+                                       .listen_fd = args->listen_fd,
+                                       .backend = &leat_query_backend,
+                                       .backend_arg = query,
+                                       .stats = stats};
         int rc = leat_pg_start(&door, &pg, err);
         if (rc == 0) {
                 leat_role_ready(args);

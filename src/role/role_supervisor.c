@@ -56,8 +56,9 @@ int leat_data_dir_open(const char *dir, struct leat_error *err)
                 return leat_os_replace_file(path, leat_view_str(format), true, err);
         int rc = leat_os_read_file(path, 4096, &found, err);
         if (rc == 0 && !leat_view_eq_str(leat_buf_view(&found), format)) {
-                rc = leat_error_set(err, LEAT_EUNSUPPORTED, "%s says format \"%.40s\"; this program reads and writes \"leat 1\"",
-                                    path, leat_buf_cstr(&found));
+                rc = leat_error_set(err, LEAT_EUNSUPPORTED,
+                                    "%s says format \"%.40s\"; this program reads and writes \"leat 1\"", path,
+                                    leat_buf_cstr(&found));
                 leat_error_hint(err, "Use the version of leat that wrote it, or another --data directory.");
         }
         leat_buf_done(&found);
@@ -110,7 +111,8 @@ static int bind_doors(struct serve *s, const struct leat_serve_options *options,
                 if (!leat_os_addr_is_loopback(&options->doors[i])) {
                         int rc = leat_error_set(err, LEAT_EDENIED, "--%s %s is not a loopback address", door_names[i],
                                                 options->doors[i].host);
-                        leat_error_hint(err, "Leat has no users and no TLS yet, so it listens on 127.0.0.1 or [::1] only.");
+                        leat_error_hint(err,
+                                        "Leat has no users and no TLS yet, so it listens on 127.0.0.1 or [::1] only.");
                         return rc;
                 }
                 LEAT_TRY(leat_os_listen(&options->doors[i], SERVE_BACKLOG, &fd, &port, err));
@@ -178,10 +180,11 @@ static void follow_catalog(struct serve *s)
                         if (o->kind != LEAT_OBJECT_MATVIEW)
                                 continue;
                         for (int c = 0; c < s->child_count; c++)
-                                known |= s->children[c].pipeline != NULL && strcmp(s->children[c].pipeline, o->view->pipeline) == 0;
+                                known |= s->children[c].pipeline != NULL &&
+                                         strcmp(s->children[c].pipeline, o->view->pipeline) == 0;
                         if (!known && add_child(s, "worker", o->view->pipeline, -1) == NULL)
-                                leat_diag(LEAT_DIAG_ERROR, "role", "too many pipelines: no worker is started", "pipeline=%s",
-                                          o->view->pipeline);
+                                leat_diag(LEAT_DIAG_ERROR, "role", "too many pipelines: no worker is started",
+                                          "pipeline=%s", o->view->pipeline);
                 }
         } else {
                 leat_diag_error("role", "the catalog cannot be read", &err);
@@ -283,8 +286,8 @@ static int serve_run(struct serve *s, struct leat_error *err)
         for (;;) {
                 const struct leat_child *lost = lost_child(s);
                 if (lost != NULL) {
-                        int rc = leat_error_set(err, LEAT_EINTERNAL, "%s has died %d times in a row; Leat stops", lost->name,
-                                                lost->deaths);
+                        int rc = leat_error_set(err, LEAT_EINTERNAL, "%s has died %d times in a row; Leat stops",
+                                                lost->name, lost->deaths);
                         leat_error_hint(err, "Its last words stand above.");
                         stop_all(s);
                         return rc;

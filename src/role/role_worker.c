@@ -20,8 +20,11 @@ int leat_role_worker(const struct leat_role_args *args, struct leat_error *err)
         struct sigaction action = {.sa_handler = worker_signal};
         LEAT_TRY(leat_role_stats(args, &stats, err));
         sigaction(SIGTERM, &action, NULL);
-        struct leat_worker_options options = {.data_dir = args->data_dir, .kafka = args->doors[LEAT_DOOR_KAFKA],
-                                              .pipeline = args->pipeline, .stats = stats, .stop = &worker_stop};
+        struct leat_worker_options options = {.data_dir = args->data_dir,
+                                              .kafka = args->doors[LEAT_DOOR_KAFKA],
+                                              .pipeline = args->pipeline,
+                                              .stats = stats,
+                                              .stop = &worker_stop};
         leat_role_ready(args);
         int rc = leat_worker_run(&options, err);
         leat_stats_close(stats);

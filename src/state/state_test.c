@@ -402,7 +402,8 @@ static void *read_on(void *arg)
         struct readers *r = arg;
         for (;;) {
                 pthread_mutex_lock(&r->mutex);
-                struct leat_state_snapshot *snapshot = r->snapshot != NULL ? leat_state_snapshot_ref(r->snapshot) : NULL;
+                struct leat_state_snapshot *snapshot =
+                        r->snapshot != NULL ? leat_state_snapshot_ref(r->snapshot) : NULL;
                 bool stop = r->stop;
                 pthread_mutex_unlock(&r->mutex);
                 if (stop) {
@@ -415,7 +416,8 @@ static void *read_on(void *arg)
                 uint64_t *found;
                 int64_t same = 0;
                 if (snapshot != NULL) {
-                        LEAT_ASSERT(leat_state_lookup(snapshot, 7, first_columns(arena, want, 1), arena, &rows, &found, &err) == 0);
+                        LEAT_ASSERT(leat_state_lookup(snapshot, 7, first_columns(arena, want, 1), arena, &rows, &found,
+                                                      &err) == 0);
                         for (uint32_t i = 0; i < 300; i++) {
                                 struct leat_cell cell = leat_column_cell(&rows->columns[1], i);
                                 int64_t tick = strtoll(leat_arena_strndup(arena, cell.data, cell.len), NULL, 10);

@@ -24,7 +24,8 @@ static void make_topic(void)
         char id[2 * LEAT_LOG_ID_BYTES + 1];
         int rc;
 
-        snprintf(dir, sizeof(dir), "%s/leat-fuzz-%d", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp", (int)getpid());
+        snprintf(dir, sizeof(dir), "%s/leat-fuzz-%d", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp",
+                 (int)getpid());
         leat_diag_init("fuzz", LEAT_DIAG_ERROR + 1);
         rc = leat_log_open(dir, &log, NULL);
         LEAT_ASSERT(rc == 0);

@@ -51,17 +51,17 @@ struct leat_feed_config {
 };
 /* LEAT_EEXISTS when there is one already. */
 int leat_feed_topic_create(struct leat_feed *feed, const char *name, int32_t partitions,
-                           const struct leat_feed_config *configs, uint32_t config_count,
-                           struct leat_topic_id *ret_id, struct leat_error *err) LEAT_NODISCARD;
+                           const struct leat_feed_config *configs, uint32_t config_count, struct leat_topic_id *ret_id,
+                           struct leat_error *err) LEAT_NODISCARD;
 int leat_feed_topic_delete(struct leat_feed *feed, const char *name, struct leat_error *err) LEAT_NODISCARD;
 int leat_feed_topic_configure(struct leat_feed *feed, const char *name, const struct leat_feed_config *configs,
                               uint32_t config_count, struct leat_error *err) LEAT_NODISCARD;
 /* Reads the given configs' values into @configs[i].value (memory from @arena). */
 int leat_feed_topic_configs(struct leat_feed *feed, const char *name, struct leat_arena *arena,
-                            struct leat_feed_config *configs, uint32_t config_count, struct leat_error *err)
-        LEAT_NODISCARD;
-int leat_feed_topic_grow(struct leat_feed *feed, const char *name, int32_t partitions, struct leat_error *err)
-        LEAT_NODISCARD;
+                            struct leat_feed_config *configs, uint32_t config_count,
+                            struct leat_error *err) LEAT_NODISCARD;
+int leat_feed_topic_grow(struct leat_feed *feed, const char *name, int32_t partitions,
+                         struct leat_error *err) LEAT_NODISCARD;
 /* Deletes records below @offset of a partition. */
 int leat_feed_topic_trim(struct leat_feed *feed, const char *name, int32_t partition, int64_t offset,
                          struct leat_error *err) LEAT_NODISCARD;
@@ -78,18 +78,18 @@ int leat_feed_offsets(struct leat_feed *feed, const char *name, int64_t timestam
 struct leat_feed_batch {
         uint32_t tag; /* as given to leat_feed_reader_add */
         int32_t partition;
-        int64_t base_offset;     /* first record that is given */
-        int64_t next_offset;     /* position after this batch */
+        int64_t base_offset; /* first record that is given */
+        int64_t next_offset; /* position after this batch */
         int32_t leader_epoch;
         int64_t max_timestamp_ms;
-        int64_t high_watermark;  /* end of the partition when it was fetched */
+        int64_t high_watermark; /* end of the partition when it was fetched */
         uint32_t record_count;
         const struct leat_record *records;
-        size_t bytes;            /* size in the log */
+        size_t bytes; /* size in the log */
 };
 
-int leat_feed_reader_open(struct leat_feed *feed, struct leat_feed_reader **ret_reader, struct leat_error *err)
-        LEAT_NODISCARD;
+int leat_feed_reader_open(struct leat_feed *feed, struct leat_feed_reader **ret_reader,
+                          struct leat_error *err) LEAT_NODISCARD;
 void leat_feed_reader_close(struct leat_feed_reader *reader);
 /* Reads @partition of @topic from @offset on; batches carry @tag. Adding it again moves the position. */
 int leat_feed_reader_add(struct leat_feed_reader *reader, const struct leat_feed_topic *topic, int32_t partition,
@@ -110,8 +110,8 @@ int64_t leat_feed_high_watermark(const struct leat_feed_reader *reader, uint32_t
 
 /* ---- writing ---------------------------------------------------------------- */
 /* acks=all, idempotent, up to 5 requests in flight per connection, order kept per partition. */
-int leat_feed_writer_open(struct leat_feed *feed, struct leat_feed_writer **ret_writer, struct leat_error *err)
-        LEAT_NODISCARD;
+int leat_feed_writer_open(struct leat_feed *feed, struct leat_feed_writer **ret_writer,
+                          struct leat_error *err) LEAT_NODISCARD;
 /* Closes without waiting: flush first. */
 void leat_feed_writer_close(struct leat_feed_writer *writer);
 /* Called on the owning thread, from inside send, flush or service, once a batch is durable (code 0) or lost for good. */

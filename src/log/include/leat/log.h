@@ -63,8 +63,8 @@ void leat_log_listen(struct leat_log *log, leat_log_moved_fn *fn, void *arg);
 
 /* Next @count producer ids, never handed out before or again, over any crash
  * (durable in blocks of 1,000). Blocks once a block. */
-int leat_log_producer_ids(struct leat_log *log, uint32_t count, int64_t *ret_first, struct leat_error *err)
-        LEAT_NODISCARD;
+int leat_log_producer_ids(struct leat_log *log, uint32_t count, int64_t *ret_first,
+                          struct leat_error *err) LEAT_NODISCARD;
 
 /* Housekeeping, which also runs by itself every log.tidy.interval: closes
  * segments by time, applies retention at wall clock @now_us, forgets producers
@@ -102,8 +102,8 @@ int leat_log_topic_create(struct leat_log *log, const char *name, uint32_t parti
                           struct leat_log_topic **ret_topic, struct leat_error *err) LEAT_NODISCARD;
 /* Deletes a topic: gone from here on, also after a crash; files are removed in
  * the background. LEAT_ENOTFOUND. Blocks. */
-int leat_log_topic_delete(struct leat_log *log, const uint8_t id[LEAT_LOG_ID_BYTES], struct leat_error *err)
-        LEAT_NODISCARD;
+int leat_log_topic_delete(struct leat_log *log, const uint8_t id[LEAT_LOG_ID_BYTES],
+                          struct leat_error *err) LEAT_NODISCARD;
 /* Raises the number of partitions to @partitions. LEAT_ENOTFOUND, LEAT_EINVAL
  * when it is not more than now. Blocks. */
 int leat_log_topic_grow(struct leat_log *log, const uint8_t id[LEAT_LOG_ID_BYTES], uint32_t partitions,
@@ -134,12 +134,12 @@ void leat_log_partition_set_user(struct leat_log_partition *part, void *user);
 void *leat_log_partition_user(struct leat_log_partition *part);
 
 struct leat_log_state {
-        int64_t start;       /* first offset that can be read */
-        int64_t high;        /* high watermark: end of what is durable and read */
-        int64_t end;         /* next offset to be assigned */
-        int64_t bytes;       /* of all segments */
+        int64_t start; /* first offset that can be read */
+        int64_t high;  /* high watermark: end of what is durable and read */
+        int64_t end;   /* next offset to be assigned */
+        int64_t bytes; /* of all segments */
         uint32_t segments;
-        bool read_only;      /* two syncs have failed; restart after mending the disk */
+        bool read_only; /* two syncs have failed; restart after mending the disk */
         bool deleted;
 };
 void leat_log_partition_state(struct leat_log_partition *part, struct leat_log_state *ret_state);
@@ -150,8 +150,8 @@ struct leat_log_appended {
         int64_t first_offset; /* of the first batch */
         int64_t end_offset;   /* last offset + 1: what a sync has to reach */
         int64_t log_start;
-        uint64_t generation;  /* hands the place to leat_log_sync() */
-        bool duplicate;       /* an idempotent producer sent it before; offsets are those of the first time */
+        uint64_t generation; /* hands the place to leat_log_sync() */
+        bool duplicate;      /* an idempotent producer sent it before; offsets are those of the first time */
 };
 
 /* Appends one or more whole batches (v2) in one write, without sync. The caller
@@ -204,8 +204,8 @@ int leat_log_read_time(struct leat_log_partition *part, int64_t timestamp_ms, st
                        struct leat_log_read *ret_read, struct leat_error *err) LEAT_NODISCARD;
 /* The largest timestamp of the partition, -1 when it is empty (the batch is
  * then found by leat_log_read_time). */
-int leat_log_max_time(struct leat_log_partition *part, int64_t *ret_timestamp_ms, struct leat_error *err)
-        LEAT_NODISCARD;
+int leat_log_max_time(struct leat_log_partition *part, int64_t *ret_timestamp_ms,
+                      struct leat_error *err) LEAT_NODISCARD;
 /* The largest epoch <= @epoch in the log, and the offset where it ends
  * (OffsetForLeaderEpoch); -1 and -1 when there is none. */
 void leat_log_epoch_end(struct leat_log_partition *part, int32_t epoch, int32_t *ret_epoch, int64_t *ret_end);
@@ -214,8 +214,8 @@ int32_t leat_log_last_epoch(struct leat_log_partition *part);
 
 /* Moves the log start to @offset (-1 = high watermark), durably; segments wholly
  * below it are removed. LEAT_ERANGE beyond the high watermark. Blocks. */
-int leat_log_delete_records(struct leat_log_partition *part, int64_t offset, int64_t *ret_start, struct leat_error *err)
-        LEAT_NODISCARD;
+int leat_log_delete_records(struct leat_log_partition *part, int64_t offset, int64_t *ret_start,
+                            struct leat_error *err) LEAT_NODISCARD;
 
 /* What a partition remembers of idempotent producers (DescribeProducers). */
 struct leat_log_producer {

@@ -33,14 +33,14 @@ struct leat_views_options {
 };
 
 /* ---- following (view_follow.c) ------------------------------------------------ */
-int leat_views_open(const struct leat_views_options *options, struct leat_views **ret_views, struct leat_error *err)
-        LEAT_NODISCARD;
+int leat_views_open(const struct leat_views_options *options, struct leat_views **ret_views,
+                    struct leat_error *err) LEAT_NODISCARD;
 /* Ends the followers; pictures and subscriptions must be gone. */
 void leat_views_close(struct leat_views *views);
 /* Follows the pipelines of all materialized views in @catalog, and forgets those that have none. Cheap when the
  * catalog's version is the one of the last call. */
-int leat_views_update(struct leat_views *views, const struct leat_snapshot *catalog, struct leat_error *err)
-        LEAT_NODISCARD;
+int leat_views_update(struct leat_views *views, const struct leat_snapshot *catalog,
+                      struct leat_error *err) LEAT_NODISCARD;
 
 /* The newest picture of a pipeline, counted. LEAT_EBUSY (retriable) until its first tick has been read, waits for it up
  * to @timeout_us. */
@@ -53,8 +53,8 @@ const struct leat_tick *leat_picture_tick(const struct leat_picture *picture);
 struct leat_state_snapshot *leat_picture_state(const struct leat_picture *picture);
 /* 0 when readers may see the view: LEAT_EBUSY (retriable) "is being filled: 42 %", LEAT_ENORELATION when the pipeline
  * does not know it yet. */
-int leat_picture_check(const struct leat_picture *picture, uint64_t view_id, const char *name, struct leat_error *err)
-        LEAT_NODISCARD;
+int leat_picture_check(const struct leat_picture *picture, uint64_t view_id, const char *name,
+                       struct leat_error *err) LEAT_NODISCARD;
 /* Microseconds between now and the append time of the oldest input record that the picture does not reflect, 0 when it
  * reflects all that was acknowledged. @view_id 0: any input of the pipeline. */
 int64_t leat_picture_age_us(struct leat_views *views, const struct leat_picture *picture, uint64_t view_id);
@@ -101,9 +101,9 @@ struct leat_panel_answer {
         struct leat_buf rows;    /* the rows as JSON arrays behind each other: ["SEA1",12]["PDX2",7] */
         uint32_t *row_ends;      /* byte behind each row; malloc */
         uint32_t row_count;
-        int64_t tick;            /* of the newest pipeline it read; 0 = none */
+        int64_t tick; /* of the newest pipeline it read; 0 = none */
         int64_t age_us;
-        int64_t newest_us;       /* INT64_MIN: unknown */
+        int64_t newest_us; /* INT64_MIN: unknown */
 };
 struct leat_panels_options {
         struct leat_views *views;
