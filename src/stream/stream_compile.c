@@ -298,6 +298,10 @@ static int get_read(struct leat_compile *cc, const json_t *json, struct leat_cno
                 if (relation->kind == LEAT_STREAM_KEYED && strncmp(name, "kafka_", 6) == 0)
                         return leat_compile_refuse(cc, position_of(json), "use the topic's own columns",
                                                    "column %s of a PRIMARY KEY topic cannot be used in a continuous query", name);
+                if (relation->kind == LEAT_STREAM_KEYED && (relation->types[column].id == LEAT_T_LIST ||
+                                                            relation->types[column].id == LEAT_T_STRUCT))
+                        return leat_compile_refuse(cc, position_of(json), "give the topic columns of simple types",
+                                                   "column %s of a PRIMARY KEY topic is a LIST or STRUCT, which a lookup cannot keep", name);
                 node->source_columns[i] = column;
                 node->aliases[i] = leat_arena_strdup(cc->arena, name);
                 node->types[i] = leat_type_copy(cc->arena, &relation->types[column]);

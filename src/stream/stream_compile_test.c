@@ -87,6 +87,7 @@ LEAT_TEST(compile_refusals)
         refused(fx, "SELECT site FROM scans WHERE site IN (SELECT id FROM stations)", NULL, "MARK join");
         refused(fx, "SELECT list_transform([weight], x -> x + 1), count(*) FROM scans GROUP BY 1", NULL, "lambda");
         refused(fx, "SELECT leat_window_start(ts, INTERVAL '1 month'), count(*) FROM scans GROUP BY 1", "'1 month'", "constant");
+        refused(fx, "SELECT site, [weight] AS l, count(*) FROM scans GROUP BY ALL", NULL, "LIST");
         stream_fixture_free(fx);
 }
 

@@ -546,13 +546,13 @@ static int rows_output(struct leat_compile *cc, struct leat_cnode *top)
         def.types = types;
         def.column_count = top->column_count + first;
         graph->mode = top->append_only ? LEAT_OUT_APPEND : LEAT_OUT_ROWS;
+        for (uint32_t i = 0; i < top->column_count; i++)
+                if (out->types[i].id == LEAT_T_LIST || out->types[i].id == LEAT_T_STRUCT)
+                        return leat_compile_refuse(cc, 0, "select its parts, or cast it to TEXT",
+                                                   "column \"%s\" of type LIST or STRUCT cannot be kept by a view", out->names[i]);
         if (!top->append_only) {
                 def.mode = LEAT_ARR_MULTISET;
                 def.key_count = def.column_count;
-                for (uint32_t i = 0; i < top->column_count; i++)
-                        if (types[i].id == LEAT_T_LIST || types[i].id == LEAT_T_STRUCT)
-                                return leat_compile_refuse(cc, 0, "select its parts", "a view whose rows change cannot "
-                                                                                      "have columns of type LIST or STRUCT");
         } else {
                 def.mode = LEAT_ARR_MAP;
                 def.key_count = 1;

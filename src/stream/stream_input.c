@@ -77,8 +77,8 @@ void leat_keyed_names(const struct leat_topic_def *def, struct leat_arena *arena
                 bool key = false;
                 for (uint32_t k = 0; k < def->key_count; k++)
                         key |= def->keys[k] == i;
-                if (key)
-                        continue;
+                if (key || def->columns[i].type.id == LEAT_T_LIST || def->columns[i].type.id == LEAT_T_STRUCT)
+                        continue; /* state keeps no nested values; the compiler refuses them */
                 names[count] = def->columns[i].name;
                 types[count++] = def->columns[i].type;
         }
