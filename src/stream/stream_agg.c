@@ -22,7 +22,8 @@ static const struct leat_agg *agg_of(const struct leat_stream_job *job, uint32_t
         return job->graph->nodes[node].agg;
 }
 
-static void cast_add(struct leat_buf *sql, const char *expr, const struct leat_type *type, const char *as, uint32_t number)
+static void cast_add(struct leat_buf *sql, const char *expr, const struct leat_type *type, const char *as,
+                     uint32_t number)
 {
         leat_buf_printf(sql, "CAST(%s AS ", expr);
         leat_type_print(type, sql);
@@ -58,7 +59,8 @@ static void from_add(struct leat_buf *sql, const struct leat_stream_job *job, ui
         leat_node_sql(job->graph, job->graph->nodes[node].inputs[0], prefix, sql);
 }
 
-static int prepare(struct leat_stream_job *job, struct leat_buf *sql, struct leat_plan **ret_plan, struct leat_error *err)
+static int prepare(struct leat_stream_job *job, struct leat_buf *sql, struct leat_plan **ret_plan,
+                   struct leat_error *err)
 {
         int rc = leat_plan_prepare(job->rt->conn, leat_buf_cstr(sql), ret_plan, err);
         if (rc != 0)
@@ -120,7 +122,8 @@ static int distinct_prepare(struct leat_stream_job *job, uint32_t node, uint32_t
         return prepare(job, sql, &plans->feeds[k], err);
 }
 
-static int first_prepare(struct leat_stream_job *job, uint32_t node, uint32_t k, struct leat_buf *sql, struct leat_error *err)
+static int first_prepare(struct leat_stream_job *job, uint32_t node, uint32_t k, struct leat_buf *sql,
+                         struct leat_error *err)
 {
         const struct leat_agg *agg = agg_of(job, node);
         const struct leat_acc *acc = &agg->accs[k];
@@ -204,7 +207,8 @@ static int64_t floor_to(int64_t value, int64_t step)
 }
 
 /* The rows of whole windows out of the rows of panes. */
-static struct leat_batch *panes_expand(const struct leat_agg *agg, struct leat_arena *arena, const struct leat_batch *panes)
+static struct leat_batch *panes_expand(const struct leat_agg *agg, struct leat_arena *arena,
+                                       const struct leat_batch *panes)
 {
         const struct leat_time_prop *w = &agg->window;
         uint64_t most = (uint64_t)panes->rows * (uint64_t)((w->size_us - 1) / w->slide_us + 1);
@@ -271,7 +275,8 @@ static struct leat_batch *late_drop(struct leat_stream_job *job, const struct le
 }
 
 /* ---- partial rows ------------------------------------------------------------------------------ */
-static struct leat_batch *batch_zero(struct leat_arena *arena, const struct leat_type *types, uint32_t columns, uint32_t rows)
+static struct leat_batch *batch_zero(struct leat_arena *arena, const struct leat_type *types, uint32_t columns,
+                                     uint32_t rows)
 {
         struct leat_batch *batch = leat_batch_new(arena, types, columns, rows + 1);
         batch->rows = rows;
@@ -289,7 +294,8 @@ static void part_place(struct leat_column *dst, const uint32_t *ids, const struc
         for (uint32_t i = 0; i < rows; i++) {
                 if (!leat_column_valid(src, i))
                         continue;
-                memcpy((uint8_t *)dst->data + (size_t)ids[i] * bytes, (const uint8_t *)src->data + (size_t)i * bytes, bytes);
+                memcpy((uint8_t *)dst->data + (size_t)ids[i] * bytes, (const uint8_t *)src->data + (size_t)i * bytes,
+                       bytes);
                 dst->validity[ids[i] >> 6] |= 1ull << (ids[i] & 63);
         }
 }
@@ -317,8 +323,8 @@ static int windows_merge(const struct leat_agg *agg, const struct leat_agg_plans
 }
 
 /* Main rows and those of the distinct feeds side by side, one row a group. */
-static struct leat_batch *feeds_join(const struct leat_agg *agg, const struct leat_agg_plans *plans, struct leat_arena *arena,
-                                     struct leat_batch *const *inputs)
+static struct leat_batch *feeds_join(const struct leat_agg *agg, const struct leat_agg_plans *plans,
+                                     struct leat_arena *arena, struct leat_batch *const *inputs)
 {
         uint32_t hint = 0;
         for (uint32_t f = 0; f <= agg->distinct_count; f++)
@@ -365,18 +371,19 @@ static int distinct_run(struct leat_stream_job *job, uint32_t node, uint32_t k, 
         uint64_t *found;
         LEAT_TRY(leat_runtime_run(plans->distincts[k], arena, &rows, err));
         rows = late_drop(job, agg, agg->arr, arena, rows, -1);
-        LEAT_TRY(leat_state_lookup(leat_tick_run_snapshot(run), arr, key_part(arena, rows, columns - 1), arena, &old, &found,
-                                   err));
+        LEAT_TRY(leat_state_lookup(leat_tick_run_snapshot(run), arr, key_part(arena, rows, columns - 1), arena, &old,
+                                   &found, err));
         int64_t *weights = leat_arena_alloc(arena, (rows->rows + 1) * sizeof *weights);
         int64_t *counts = leat_arena_alloc(arena, (rows->rows + 1) * sizeof *counts);
         uint32_t *flip = leat_arena_alloc(arena, (rows->rows + 1) * sizeof *flip);
         int64_t *flip_weights = leat_arena_alloc(arena, (rows->rows + 1) * sizeof *flip_weights);
         for (uint32_t i = 0; i < rows->rows; i++) {
-                int64_t before = found[i >> 6] >> (i & 63) & 1 ? ((const int64_t *)old->columns[columns - 1].data)[i] : 0;
+                int64_t before =
+                        found[i >> 6] >> (i & 63) & 1 ? ((const int64_t *)old->columns[columns - 1].data)[i] : 0;
                 counts[i] = before + ((const int64_t *)rows->columns[columns - 1].data)[i];
                 if (counts[i] < 0)
-                        return leat_error_set(err, LEAT_EINTERNAL, "view %s: a distinct value went more often than it came",
-                                              job->name);
+                        return leat_error_set(err, LEAT_EINTERNAL,
+                                              "view %s: a distinct value went more often than it came", job->name);
                 weights[i] = counts[i] > 0 ? 1 : -1;
                 if ((before > 0) != (counts[i] > 0)) {
                         flip_weights[flips] = counts[i] > 0 ? 1 : -1;
@@ -391,8 +398,8 @@ static int distinct_run(struct leat_stream_job *job, uint32_t node, uint32_t k, 
         return leat_runtime_run(plans->feeds[k], arena, ret_parts, err);
 }
 
-static int partial_run(struct leat_stream_job *job, uint32_t node, struct leat_tick_run *run, struct leat_batch **ret_part,
-                       struct leat_error *err)
+static int partial_run(struct leat_stream_job *job, uint32_t node, struct leat_tick_run *run,
+                       struct leat_batch **ret_part, struct leat_error *err)
 {
         const struct leat_agg *agg = agg_of(job, node);
         struct leat_agg_plans *plans = &job->aggs[node];
@@ -414,7 +421,8 @@ static int partial_run(struct leat_stream_job *job, uint32_t node, struct leat_t
 /* ---- combining ------------------------------------------------------------------------------------------ */
 /* New rows: the old ones (or nothing yet) with the parts. */
 static int combine(struct leat_stream_job *job, uint32_t node, struct leat_arena *arena, const struct leat_batch *part,
-                   const struct leat_batch *old, const uint64_t *found, struct leat_batch **ret_rows, struct leat_error *err)
+                   const struct leat_batch *old, const uint64_t *found, struct leat_batch **ret_rows,
+                   struct leat_error *err)
 {
         static const struct leat_acc counter = {.kind = LEAT_ACC_ADD, .width = 1};
         const struct leat_agg *agg = agg_of(job, node);
@@ -481,8 +489,8 @@ static int first_run(struct leat_stream_job *job, uint32_t node, uint32_t k, str
         const uint32_t *ordinals;
         const int64_t *ignored;
         int rc;
-        LEAT_TRY(leat_gather_open(leat_tick_run_snapshot(run), arr, key_part(run->arena, groups, value), &options, &gather,
-                                  err));
+        LEAT_TRY(leat_gather_open(leat_tick_run_snapshot(run), arr, key_part(run->arena, groups, value), &options,
+                                  &gather, err));
         while ((rc = leat_gather_next(gather, &chunk, &ordinals, &ignored, err)) == 0 && chunk != NULL) {
                 struct leat_batch *copy = leat_batch_copy(run->arena, chunk);
                 part_place(to, ordinals, &copy->columns[value], copy->rows);
@@ -492,7 +500,8 @@ static int first_run(struct leat_stream_job *job, uint32_t node, uint32_t k, str
 }
 
 /* ---- output ------------------------------------------------------------------------------------------------- */
-static struct leat_batch *rows_of(struct leat_arena *arena, const struct leat_batch *from, const uint32_t *rows, uint32_t count)
+static struct leat_batch *rows_of(struct leat_arena *arena, const struct leat_batch *from, const uint32_t *rows,
+                                  uint32_t count)
 {
         return count == from->rows ? (struct leat_batch *)(uintptr_t)from : leat_batch_gather(arena, from, rows, count);
 }
@@ -521,7 +530,8 @@ static int emit(struct leat_stream_job *job, uint32_t node, struct leat_tick_run
         for (uint32_t i = 0; i < rows->rows; i++) {
                 bool before = found[i >> 6] >> (i & 63) & 1, after = n[i] > 0 || agg->always;
                 if (n[i] < 0)
-                        return leat_error_set(err, LEAT_EINTERNAL, "view %s: a group lost more rows than it had", job->name);
+                        return leat_error_set(err, LEAT_EINTERNAL, "view %s: a group lost more rows than it had",
+                                              job->name);
                 if (before && !(agg->set_only && after))
                         out[outs++] = i;
                 if (after && !(agg->set_only && before))
@@ -534,7 +544,8 @@ static int emit(struct leat_stream_job *job, uint32_t node, struct leat_tick_run
         leat_delta_clear(delta);
         leat_delta_add(delta, rows_of(arena, old, out, outs), weights_of(arena, -1, outs));
         leat_delta_add(delta, rows_of(arena, rows, in, ins), weights_of(arena, 1, ins));
-        return leat_tick_run_apply(run, job->graph->first_arr_id + agg->arr, rows_of(arena, rows, change, changes), weights, err);
+        return leat_tick_run_apply(run, job->graph->first_arr_id + agg->arr, rows_of(arena, rows, change, changes),
+                                   weights, err);
 }
 
 /* The row that an aggregate without GROUP BY has from the start. */

@@ -80,14 +80,20 @@ static struct leat_expr *acc_add(struct call *call, struct leat_cacc want)
 static struct leat_expr *one(struct call *call, uint8_t kind, const char *function, struct leat_type type,
                              struct leat_expr *arg, struct leat_expr *filter)
 {
-        struct leat_cacc acc = {.kind = kind, .width = 1, .function = {function}, .argc = arg != NULL ? 1 : 0,
-                                .args = {arg}, .filter = filter, .types = {type}};
+        struct leat_cacc acc = {.kind = kind,
+                                .width = 1,
+                                .function = {function},
+                                .argc = arg != NULL ? 1 : 0,
+                                .args = {arg},
+                                .filter = filter,
+                                .types = {type}};
         return acc_add(call, acc);
 }
 
 static struct leat_expr *counted(struct call *call, struct leat_expr *filter)
 {
-        return one(call, LEAT_ACC_ADD, "count(*)$F", leat_type_of(LEAT_T_BIGINT), NULL, both(call, filter, call->filter));
+        return one(call, LEAT_ACC_ADD, "count(*)$F", leat_type_of(LEAT_T_BIGINT), NULL,
+                   both(call, filter, call->filter));
 }
 
 static struct leat_expr *result(struct call *call, const char *text, uint32_t argc, struct leat_expr **args)
@@ -116,8 +122,9 @@ static int refused(struct call *call, const char *hint, const char *why)
 {
         if (call->position == 0)
                 call->position = position_guess(call);
-        return leat_compile_refuse(call->cc, call->position, hint, "aggregate %s%s cannot be used in a continuous query%s",
-                                   call->name, call->distinct ? " (DISTINCT)" : "", why);
+        return leat_compile_refuse(call->cc, call->position, hint,
+                                   "aggregate %s%s cannot be used in a continuous query%s", call->name,
+                                   call->distinct ? " (DISTINCT)" : "", why);
 }
 
 /* ---- the functions ------------------------------------------------------------------------ */
@@ -128,15 +135,17 @@ static int count_make(struct call *call, struct leat_expr **ret)
                 struct leat_expr *count = counted(call, arg);
                 struct leat_buf type = LEAT_BUF_INIT;
                 leat_type_print(&call->result, &type);
-                *ret = result(call, leat_arena_printf(call->cc->arena, "CAST($0 AS %s)", leat_buf_cstr(&type)), 1, &count);
+                *ret = result(call, leat_arena_printf(call->cc->arena, "CAST($0 AS %s)", leat_buf_cstr(&type)), 1,
+                              &count);
                 leat_buf_done(&type);
                 return 0;
         }
         if (call->argc == 0 && call->filter == NULL && call->feed == 0)
                 *ret = leat_expr_ref(call->cc->arena, call->agg->group_count, leat_type_of(LEAT_T_BIGINT));
         else
-                *ret = call->argc == 0 ? counted(call, NULL)
-                                       : one(call, LEAT_ACC_ADD, "count($0)$F", leat_type_of(LEAT_T_BIGINT), arg, call->filter);
+                *ret = call->argc == 0
+                               ? counted(call, NULL)
+                               : one(call, LEAT_ACC_ADD, "count($0)$F", leat_type_of(LEAT_T_BIGINT), arg, call->filter);
         return 0;
 }
 
@@ -218,8 +227,13 @@ static int minmax_make(struct call *call, struct leat_expr **ret)
                            call->filter);
                 return 0;
         }
-        struct leat_cacc acc = {.kind = LEAT_ACC_FIRST, .width = 1, .argc = 1, .args = {x}, .types = {x->type},
-                                .filter = both(call, not_null(call, x), call->filter), .descending = max};
+        struct leat_cacc acc = {.kind = LEAT_ACC_FIRST,
+                                .width = 1,
+                                .argc = 1,
+                                .args = {x},
+                                .types = {x->type},
+                                .filter = both(call, not_null(call, x), call->filter),
+                                .descending = max};
         *ret = acc_add(call, acc);
         return 0;
 }
@@ -230,13 +244,15 @@ static int bool_make(struct call *call, struct leat_expr **ret)
         struct leat_expr *x = call->args[0], *args[2];
         struct leat_type flag = leat_type_of(LEAT_T_BOOLEAN);
         if (!call->updating) {
-                *ret = one(call, all ? LEAT_ACC_MIN : LEAT_ACC_MAX, all ? "min($0)$F" : "max($0)$F", flag, x, call->filter);
+                *ret = one(call, all ? LEAT_ACC_MIN : LEAT_ACC_MAX, all ? "min($0)$F" : "max($0)$F", flag, x,
+                           call->filter);
                 return 0;
         }
         args[0] = counted(call, x);
         args[1] = counted(call, leat_expr_text(call->cc->arena, flag, "(NOT $0)", 1, &x));
-        *ret = result(call, all ? "(CASE WHEN $1 > 0 THEN false WHEN $0 > 0 THEN true END)"
-                                : "(CASE WHEN $0 > 0 THEN true WHEN $1 > 0 THEN false END)",
+        *ret = result(call,
+                      all ? "(CASE WHEN $1 > 0 THEN false WHEN $0 > 0 THEN true END)"
+                          : "(CASE WHEN $0 > 0 THEN true WHEN $1 > 0 THEN false END)",
                       2, args);
         return 0;
 }
@@ -258,16 +274,21 @@ static int bit_make(struct call *call, struct leat_expr **ret)
 static int var_make(struct call *call, struct leat_expr **ret)
 {
         struct leat_type type = leat_type_of(LEAT_T_DOUBLE), n = leat_type_of(LEAT_T_BIGINT);
-        struct leat_cacc acc = {.kind = LEAT_ACC_VAR, .width = 3, .argc = 1, .args = {call->args[0]},
-                                .filter = call->filter, .types = {n, type, type},
+        struct leat_cacc acc = {.kind = LEAT_ACC_VAR,
+                                .width = 3,
+                                .argc = 1,
+                                .args = {call->args[0]},
+                                .filter = call->filter,
+                                .types = {n, type, type},
                                 .function = {"count($0)$F", "avg(CAST($0 AS DOUBLE))$F",
                                              "var_pop(CAST($0 AS DOUBLE))$F * count($0)$F"}};
         struct leat_expr *args[2] = {acc_add(call, acc), NULL};
         bool pop = strstr(call->name, "_pop") != NULL, root = strncmp(call->name, "stddev", 6) == 0;
         args[1] = leat_expr_ref(call->cc->arena, args[0]->index + 2, type);
-        const char *text = pop ? (root ? "(CASE WHEN $0 > 0 THEN sqrt($1 / $0) END)" : "(CASE WHEN $0 > 0 THEN $1 / $0 END)")
-                               : (root ? "(CASE WHEN $0 > 1 THEN sqrt($1 / ($0 - 1)) END)"
-                                       : "(CASE WHEN $0 > 1 THEN $1 / ($0 - 1) END)");
+        const char *text =
+                pop ? (root ? "(CASE WHEN $0 > 0 THEN sqrt($1 / $0) END)" : "(CASE WHEN $0 > 0 THEN $1 / $0 END)")
+                    : (root ? "(CASE WHEN $0 > 1 THEN sqrt($1 / ($0 - 1)) END)"
+                            : "(CASE WHEN $0 > 1 THEN $1 / ($0 - 1) END)");
         *ret = result(call, text, 2, args);
         return 0;
 }
@@ -283,9 +304,14 @@ static int arg_make(struct call *call, struct leat_expr **ret)
         if (y->type.id == LEAT_T_LIST || y->type.id == LEAT_T_STRUCT || y->type.id == LEAT_T_INTERVAL ||
             x->type.id == LEAT_T_LIST || x->type.id == LEAT_T_STRUCT)
                 return refused(call, "use parts of it", " over LIST or STRUCT");
-        struct leat_cacc acc = {.kind = max ? LEAT_ACC_ARG_MAX : LEAT_ACC_ARG_MIN, .width = 2, .argc = 2, .args = {x, y},
-                                .filter = both(call, not_null(call, x), call->filter), .types = {y->type, x->type},
-                                .function = {max ? "max($1)$F" : "min($1)$F", max ? "arg_max($0, $1)$F" : "arg_min($0, $1)$F"}};
+        struct leat_cacc acc = {
+                .kind = max ? LEAT_ACC_ARG_MAX : LEAT_ACC_ARG_MIN,
+                .width = 2,
+                .argc = 2,
+                .args = {x, y},
+                .filter = both(call, not_null(call, x), call->filter),
+                .types = {y->type, x->type},
+                .function = {max ? "max($1)$F" : "min($1)$F", max ? "arg_max($0, $1)$F" : "arg_min($0, $1)$F"}};
         struct leat_expr *by = acc_add(call, acc);
         *ret = leat_expr_ref(call->cc->arena, by->index + 1, x->type);
         return 0;
@@ -321,12 +347,13 @@ static int distinct_feed(struct call *call)
                 return refused(call, "use DISTINCT over one column of a simple type", "");
         struct leat_expr *filter = both(call, not_null(call, x), call->filter);
         uint32_t i = 0;
-        while (i < agg->distinct_count && !(leat_expr_eq(agg->distincts[i].value, x) &&
-                                            leat_expr_eq(agg->distincts[i].filter, filter)))
+        while (i < agg->distinct_count &&
+               !(leat_expr_eq(agg->distincts[i].value, x) && leat_expr_eq(agg->distincts[i].filter, filter)))
                 i++;
         if (i == agg->distinct_count) {
                 if (i == 16)
-                        return refused(call, "make a view for each", ": more than 16 different DISTINCT sets in one GROUP BY");
+                        return refused(call, "make a view for each",
+                                       ": more than 16 different DISTINCT sets in one GROUP BY");
                 if (agg->distincts == NULL)
                         agg->distincts = leat_arena_zalloc(arena, 16 * sizeof *agg->distincts);
                 agg->distincts[i] = (struct leat_cdistinct){.value = x, .filter = filter};
@@ -354,7 +381,9 @@ static int args_read(struct call *call, const json_t *json)
 int leat_compile_aggregate(struct leat_compile *cc, struct leat_cnode *agg, const struct json_t *json,
                            struct leat_expr **ret_result)
 {
-        struct call call = {.cc = cc, .agg = agg, .name = leat_arena_strdup(cc->arena, leat_json_text(json, "name")),
+        struct call call = {.cc = cc,
+                            .agg = agg,
+                            .name = leat_arena_strdup(cc->arena, leat_json_text(json, "name")),
                             .position = leat_json_position(json),
                             .distinct = strcmp(leat_json_text(json, "aggregate_type"), "DISTINCT") == 0,
                             .updating = !agg->inputs[0]->append_only};
@@ -372,8 +401,9 @@ int leat_compile_aggregate(struct leat_compile *cc, struct leat_cnode *agg, cons
         }
         bool order = strcmp(call.name, "first") == 0 || strcmp(call.name, "last") == 0 ||
                      strcmp(call.name, "any_value") == 0 || strcmp(call.name, "arbitrary") == 0;
-        return refused(&call, order ? "say which: arg_min(value, by) or arg_max(value, by)"
-                                    : "use count, sum, avg, min, max, bool_and, bool_or, bit_and, bit_or, bit_xor, "
-                                      "stddev, variance, arg_min, arg_max",
+        return refused(&call,
+                       order ? "say which: arg_min(value, by) or arg_max(value, by)"
+                             : "use count, sum, avg, min, max, bool_and, bool_or, bit_and, bit_or, bit_xor, "
+                               "stddev, variance, arg_min, arg_max",
                        "");
 }

@@ -44,7 +44,8 @@ static int halve(struct search *s, uint64_t from, uint64_t to, struct leat_error
                 return halve(s, middle, to, err);
         }
         if (++s->found > BAD_ROWS_MAX)
-                return leat_error_set(err, LEAT_ETOOBIG, "more than %d rows of one tick cannot be computed, the last: %s", BAD_ROWS_MAX,
+                return leat_error_set(err, LEAT_ETOOBIG,
+                                      "more than %d rows of one tick cannot be computed, the last: %s", BAD_ROWS_MAX,
                                       own.message);
         s->skip[from >> 6] |= 1ull << (from & 63);
         return leat_worker_quarantine_row(s->w, s->input, (uint32_t)from, own.message, err);
@@ -74,7 +75,8 @@ int leat_work_bad_rows(struct leat_worker *w, struct leat_work *work, struct lea
                 const struct leat_node *node = &graph->nodes[i];
                 struct leat_slot *slot = leat_stream_job_source(work->job, i);
                 struct leat_input *input = leat_lane_find(lane, node->object_id);
-                if (node->op != LEAT_OP_SOURCE || node->kind != LEAT_STREAM_TOPIC || input == NULL || slot->delta.rows == 0)
+                if (node->op != LEAT_OP_SOURCE || node->kind != LEAT_STREAM_TOPIC || input == NULL ||
+                    slot->delta.rows == 0)
                         continue;
                 struct search s = {.w = w, .job = work->job, .input = input, .slot = slot, .arena = leat_arena_new(0)};
                 s.skip = leat_arena_zalloc(w->arena, (slot->delta.rows / 64 + 1) * 8);

@@ -80,7 +80,8 @@ int leat_column_compare(const struct leat_column *a, uint32_t i, const struct le
                                       leat_string_view(&((const struct leat_string *)b->data)[j]));
         default: {
                 uint32_t bytes = leat_type_bytes(&a->type);
-                return memcmp((const uint8_t *)a->data + (size_t)i * bytes, (const uint8_t *)b->data + (size_t)j * bytes, bytes);
+                return memcmp((const uint8_t *)a->data + (size_t)i * bytes,
+                              (const uint8_t *)b->data + (size_t)j * bytes, bytes);
         }
         }
 }
@@ -99,8 +100,9 @@ static void value_copy(struct leat_column *dst, uint32_t i, const struct leat_co
 }
 
 #define ROWS(i) \
-        for (uint32_t i##_at = 0, i = 0, j = 0; i##_at < count && (i = dst_rows != NULL ? dst_rows[i##_at] : i##_at, \
-                                                                   j = src_rows != NULL ? src_rows[i##_at] : i##_at, true); \
+        for (uint32_t i##_at = 0, i = 0, j = 0; \
+             i##_at < count && (i = dst_rows != NULL ? dst_rows[i##_at] : i##_at, \
+                               j = src_rows != NULL ? src_rows[i##_at] : i##_at, true); \
              i##_at++)
 
 static int out_of_range(struct leat_error *err, const char *what)
@@ -168,8 +170,8 @@ static int add_f64(struct leat_column *dst, const uint32_t *dst_rows, const stru
         return 0;
 }
 
-static int add(struct leat_column *dst, const uint32_t *dst_rows, const struct leat_column *src, const uint32_t *src_rows,
-               uint32_t count, int sign, struct leat_error *err)
+static int add(struct leat_column *dst, const uint32_t *dst_rows, const struct leat_column *src,
+               const uint32_t *src_rows, uint32_t count, int sign, struct leat_error *err)
 {
         switch (dst->type.id) {
         case LEAT_T_BIGINT:
@@ -277,7 +279,8 @@ int leat_acc_merge(const struct leat_acc *acc, struct leat_column *dst, const ui
 void leat_acc_clear(const struct leat_acc *acc, struct leat_column *dst, uint32_t count)
 {
         for (uint32_t k = 0; k < acc->width; k++) {
-                bool counts = dst[k].type.id == LEAT_T_BIGINT && (acc->kind == LEAT_ACC_ADD || acc->kind == LEAT_ACC_VAR);
+                bool counts =
+                        dst[k].type.id == LEAT_T_BIGINT && (acc->kind == LEAT_ACC_ADD || acc->kind == LEAT_ACC_VAR);
                 memset(dst[k].data, 0, (size_t)count * leat_type_bytes(&dst[k].type));
                 memset(dst[k].validity, counts ? 0xFF : 0, ((size_t)count + 63) / 64 * 8);
         }

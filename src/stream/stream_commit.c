@@ -26,7 +26,8 @@ static void positions_fill(struct leat_worker *w, struct leat_tick *tick)
                 const struct leat_input *input = w->main.inputs[i];
                 for (int32_t p = 0; p < input->part_count; p++)
                         positions[tick->position_count++] =
-                                (struct leat_tick_position){.topic = input->topic.id, .partition = p,
+                                (struct leat_tick_position){.topic = input->topic.id,
+                                                            .partition = p,
                                                             .offset = input->parts[p].position,
                                                             .leader_epoch = input->parts[p].leader_epoch};
         }
@@ -40,9 +41,12 @@ static void inputs_fill(struct leat_worker *w, struct leat_tick *tick)
         for (uint32_t i = 0; i < w->main.input_count; i++) {
                 const struct leat_input *input = w->main.inputs[i];
                 struct leat_tick_input *to = &inputs[i];
-                *to = (struct leat_tick_input){.object_id = input->object_id, .topic = input->topic.id,
-                                               .watermark_us = input->watermark_us, .newest_event_us = input->newest_event_us,
-                                               .newest_append_us = input->newest_append_us, .oldest_unread_us = INT64_MIN,
+                *to = (struct leat_tick_input){.object_id = input->object_id,
+                                               .topic = input->topic.id,
+                                               .watermark_us = input->watermark_us,
+                                               .newest_event_us = input->newest_event_us,
+                                               .newest_append_us = input->newest_append_us,
+                                               .oldest_unread_us = INT64_MIN,
                                                .arr_id = input->arr_id};
                 for (int32_t p = 0; p < input->part_count; p++) {
                         const struct leat_part *part = &input->parts[p];
@@ -50,7 +54,8 @@ static void inputs_fill(struct leat_worker *w, struct leat_tick *tick)
                                 continue;
                         to->lag_records += part->end - part->position;
                         int64_t unread = part->append_us != INT64_MIN ? part->append_us : w->time_us;
-                        to->oldest_unread_us = to->oldest_unread_us == INT64_MIN ? unread : LEAT_MIN(to->oldest_unread_us, unread);
+                        to->oldest_unread_us =
+                                to->oldest_unread_us == INT64_MIN ? unread : LEAT_MIN(to->oldest_unread_us, unread);
                 }
                 total += to->lag_records;
         }
@@ -74,7 +79,8 @@ static void lane_positions(struct leat_worker *w, const struct leat_work *work, 
                 const struct leat_input *input = work->lane->inputs[i];
                 for (int32_t p = 0; p < input->part_count; p++)
                         positions[job->lane_count++] =
-                                (struct leat_tick_position){.topic = input->topic.id, .partition = p,
+                                (struct leat_tick_position){.topic = input->topic.id,
+                                                            .partition = p,
                                                             .offset = input->parts[p].position,
                                                             .leader_epoch = input->parts[p].leader_epoch};
         }
@@ -89,9 +95,12 @@ static void jobs_fill(struct leat_worker *w, struct leat_tick *tick)
                 if (!work->begun)
                         continue; /* nothing of it is in the state yet */
                 struct leat_tick_job *job = &jobs[tick->job_count++];
-                *job = (struct leat_tick_job){.view_id = work->view_id, .watermark_us = work->watermark_us,
-                                              .late_rows = work->late_rows, .rows_in = work->rows_in,
-                                              .starts = work->starts, .start_count = work->start_count};
+                *job = (struct leat_tick_job){.view_id = work->view_id,
+                                              .watermark_us = work->watermark_us,
+                                              .late_rows = work->late_rows,
+                                              .rows_in = work->rows_in,
+                                              .starts = work->starts,
+                                              .start_count = work->start_count};
                 job->state = work->state == LEAT_WORK_RUNNING   ? LEAT_TICK_RUNNING
                              : work->state == LEAT_WORK_FILLING ? LEAT_TICK_FILLING
                                                                 : LEAT_TICK_PAUSED;
@@ -139,11 +148,12 @@ static int lost_check(struct leat_worker *w, struct leat_error *err)
 {
         if (w->lost.code == 0)
                 return 0;
-        return leat_error_set(err, w->lost.code, "tick %" PRId64 " could not be written: %s", w->durable_tick + 1, w->lost.message);
+        return leat_error_set(err, w->lost.code, "tick %" PRId64 " could not be written: %s", w->durable_tick + 1,
+                              w->lost.message);
 }
 
-static int values_send(struct leat_worker *w, struct leat_flight *flight, const struct leat_view *values, uint32_t count,
-                       struct leat_error *err)
+static int values_send(struct leat_worker *w, struct leat_flight *flight, const struct leat_view *values,
+                       uint32_t count, struct leat_error *err)
 {
         struct leat_record *records = leat_arena_zalloc(w->arena, (count + 1) * sizeof *records);
         for (uint32_t from = 0, to; from < count; from = to) {
@@ -157,7 +167,8 @@ static int values_send(struct leat_worker *w, struct leat_flight *flight, const 
                 *done = (struct part_done){.w = w, .flight = flight, .last = to == count};
                 flight->parts_left++;
                 flight->last_count = to - from;
-                int rc = leat_feed_send(w->writer, w->tick_topic, 0, records + from, to - from, 0, part_done, done, err);
+                int rc =
+                        leat_feed_send(w->writer, w->tick_topic, 0, records + from, to - from, 0, part_done, done, err);
                 if (rc != 0) {
                         flight->parts_left--;
                         free(done);
@@ -171,9 +182,14 @@ static int values_send(struct leat_worker *w, struct leat_flight *flight, const 
 
 int leat_worker_commit(struct leat_worker *w, struct leat_error *err)
 {
-        struct leat_tick tick = {.pipeline = w->options->pipeline, .incarnation = w->incarnation, .tick = w->run.tick,
-                                 .time_us = w->time_us, .sections = w->run.sections, .section_count = w->run.section_count,
-                                 .expires = w->run.expires, .expire_count = w->run.expire_count};
+        struct leat_tick tick = {.pipeline = w->options->pipeline,
+                                 .incarnation = w->incarnation,
+                                 .tick = w->run.tick,
+                                 .time_us = w->time_us,
+                                 .sections = w->run.sections,
+                                 .section_count = w->run.section_count,
+                                 .expires = w->run.expires,
+                                 .expire_count = w->run.expire_count};
         struct leat_view *values;
         uint32_t count;
         positions_fill(w, &tick);
@@ -211,7 +227,9 @@ int leat_worker_flush(struct leat_worker *w, struct leat_error *err)
 int leat_worker_publish(struct leat_worker *w, struct leat_error *err)
 {
         struct leat_buf extra = LEAT_BUF_INIT;
-        struct leat_tick tick = {.pipeline = w->options->pipeline, .incarnation = w->incarnation, .tick = w->tick,
+        struct leat_tick tick = {.pipeline = w->options->pipeline,
+                                 .incarnation = w->incarnation,
+                                 .tick = w->tick,
                                  .time_us = w->time_us};
         if (w->tick == w->published_tick)
                 return 0;

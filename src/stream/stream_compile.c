@@ -51,7 +51,8 @@ static int position_of(const json_t *json)
         if (at != 0)
                 return at;
         if (json_is_object(json)) {
-                json_object_foreach((json_t *)(uintptr_t)json, key, value) if ((at = position_of(value)) != 0) return at;
+                json_object_foreach((json_t *)(uintptr_t)json, key,
+                                    value) if ((at = position_of(value)) != 0) return at;
         } else if (json_is_array(json)) {
                 json_array_foreach(json, i, value) if ((at = position_of(value)) != 0) return at;
         }
@@ -220,7 +221,8 @@ static int filter_read(struct leat_compile *cc, const json_t *json, struct leat_
                 struct leat_expr *cond;
                 LEAT_TRY(leat_compile_expr(cc, json_array_get(list, i), input->column_count, &cond));
                 if (!input->append_only && contains_window(cond))
-                        return leat_compile_refuse(cc, cond->position, "use the window in the view that reads the topic",
+                        return leat_compile_refuse(cc, cond->position,
+                                                   "use the window in the view that reads the topic",
                                                    "a window over rows that change");
                 node->where = and_of(cc, node->where, cond);
         }
@@ -273,10 +275,9 @@ static int get_read(struct leat_compile *cc, const json_t *json, struct leat_cno
         const json_t *names = json_object_get(json, "names"), *list = json_object_get(json, "column_indexes");
         const struct leat_stream_relation *relation = relation_find(cc, table);
         if (relation == NULL)
-                return leat_compile_refuse(cc, position_of(json),
-                                           "read topics, views and materialized views of the same pipeline",
-                                           "%s cannot be read by a continuous query",
-                                           *table != 0 ? table : leat_json_text(json, "name"));
+                return leat_compile_refuse(
+                        cc, position_of(json), "read topics, views and materialized views of the same pipeline",
+                        "%s cannot be read by a continuous query", *table != 0 ? table : leat_json_text(json, "name"));
         if (relation->kind == LEAT_STREAM_VIEW && relation->graph == NULL)
                 return leat_compile_refuse(cc, position_of(json), "create it again", "view %s has no graph", table);
         struct leat_cnode *node = source_new(cc, relation, (uint32_t)json_array_size(list));
@@ -296,12 +297,15 @@ static int get_read(struct leat_compile *cc, const json_t *json, struct leat_cno
                 if (column == relation->column_count)
                         return leat_error_set(cc->err, LEAT_EINTERNAL, "relation %s has no column %s", table, name);
                 if (relation->kind == LEAT_STREAM_KEYED && strncmp(name, "kafka_", 6) == 0)
-                        return leat_compile_refuse(cc, position_of(json), "use the topic's own columns",
-                                                   "column %s of a PRIMARY KEY topic cannot be used in a continuous query", name);
-                if (relation->kind == LEAT_STREAM_KEYED && (relation->types[column].id == LEAT_T_LIST ||
-                                                            relation->types[column].id == LEAT_T_STRUCT))
-                        return leat_compile_refuse(cc, position_of(json), "give the topic columns of simple types",
-                                                   "column %s of a PRIMARY KEY topic is a LIST or STRUCT, which a lookup cannot keep", name);
+                        return leat_compile_refuse(
+                                cc, position_of(json), "use the topic's own columns",
+                                "column %s of a PRIMARY KEY topic cannot be used in a continuous query", name);
+                if (relation->kind == LEAT_STREAM_KEYED &&
+                    (relation->types[column].id == LEAT_T_LIST || relation->types[column].id == LEAT_T_STRUCT))
+                        return leat_compile_refuse(
+                                cc, position_of(json), "give the topic columns of simple types",
+                                "column %s of a PRIMARY KEY topic is a LIST or STRUCT, which a lookup cannot keep",
+                                name);
                 node->source_columns[i] = column;
                 node->aliases[i] = leat_arena_strdup(cc->arena, name);
                 node->types[i] = leat_type_copy(cc->arena, &relation->types[column]);
@@ -329,11 +333,13 @@ static int groups_finish(struct leat_compile *cc, struct leat_cnode *agg)
         struct leat_cnode *input = agg->inputs[0];
         for (uint32_t i = 0; i < agg->group_count; i++) {
                 struct leat_expr *group = agg->groups[i];
-                if (group->type.id == LEAT_T_LIST || group->type.id == LEAT_T_STRUCT || group->type.id == LEAT_T_SQLNULL)
+                if (group->type.id == LEAT_T_LIST || group->type.id == LEAT_T_STRUCT ||
+                    group->type.id == LEAT_T_SQLNULL)
                         return leat_compile_refuse(cc, group->position, "group by its parts",
                                                    "GROUP BY or DISTINCT over a column of type LIST, STRUCT or NULL");
                 if (!input->append_only && contains_window(group))
-                        return leat_compile_refuse(cc, group->position, "use the window in the view that reads the topic",
+                        return leat_compile_refuse(cc, group->position,
+                                                   "use the window in the view that reads the topic",
                                                    "a window over rows that change");
                 agg->types[i] = group->type;
                 agg->props[i] = prop_of(group, input->props);
@@ -411,7 +417,8 @@ static int union_read(struct leat_compile *cc, const json_t *json, struct leat_c
 {
         size_t count = json_array_size(json_object_get(json, "children"));
         if (count < 2 || count > 16)
-                return leat_compile_refuse(cc, position_of(json), "make a view of a part", "a UNION of %zu inputs", count);
+                return leat_compile_refuse(cc, position_of(json), "make a view of a part", "a UNION of %zu inputs",
+                                           count);
         struct leat_cnode *node = NULL;
         for (size_t i = 0; i < count; i++) {
                 struct leat_cnode *input;
@@ -464,8 +471,8 @@ static int unnest_read(struct leat_compile *cc, const json_t *json, struct leat_
 /* ---- lookup join ------------------------------------------------------------------------------------------ */
 struct right_side {
         struct leat_cnode *source;
-        struct leat_expr *where;     /* over the topic's columns, or NULL */
-        struct leat_expr **columns;  /* the plan's right columns over the topic's */
+        struct leat_expr *where;    /* over the topic's columns, or NULL */
+        struct leat_expr **columns; /* the plan's right columns over the topic's */
         uint32_t column_count;
 };
 
@@ -630,16 +637,18 @@ static int condition_read(struct leat_compile *cc, const json_t *json, uint32_t 
                 shift[i] = leat_expr_ref(cc->arena, left_columns + i, leat_type_of(LEAT_T_INVALID));
         *ret_cond = NULL;
         if (list == NULL)
-                return leat_compile_expr(cc, json_object_get(json, "condition"), left_columns + right_columns, ret_cond);
+                return leat_compile_expr(cc, json_object_get(json, "condition"), left_columns + right_columns,
+                                         ret_cond);
         for (size_t i = 0; i < json_array_size(list); i++) {
                 const json_t *one = json_array_get(list, i);
                 /* a condition is a comparison without its class */
                 json_t *cmp = json_pack("{s:s,s:O,s:O,s:O}", "expression_class", "BOUND_COMPARISON", "type",
-                                        json_object_get(one, "comparison"), "left", json_object_get(one, "left"), "right",
-                                        json_object_get(one, "right"));
+                                        json_object_get(one, "comparison"), "left", json_object_get(one, "left"),
+                                        "right", json_object_get(one, "right"));
                 struct leat_expr *cond = NULL;
                 if (cmp == NULL)
-                        return leat_compile_refuse(cc, position_of(json), "join ON columns = key", "this join condition");
+                        return leat_compile_refuse(cc, position_of(json), "join ON columns = key",
+                                                   "this join condition");
                 int rc = leat_expr_read(cc->arena, cmp, &cond, cc->err);
                 json_decref(cmp);
                 LEAT_TRY(rc);
@@ -647,7 +656,8 @@ static int condition_read(struct leat_compile *cc, const json_t *json, uint32_t 
                 leat_expr_refs(cond->args[0], ref_check, &left);
                 leat_expr_refs(cond->args[1], ref_check, &right);
                 if (left.bad || right.bad)
-                        return leat_error_set(cc->err, LEAT_EINTERNAL, "a join condition has a column beyond its input");
+                        return leat_error_set(cc->err, LEAT_EINTERNAL,
+                                              "a join condition has a column beyond its input");
                 cond->args[1] = leat_expr_replace(cc->arena, cond->args[1], shift);
                 *ret_cond = and_of(cc, *ret_cond, cond);
                 if (i > 0)
@@ -660,8 +670,7 @@ static int condition_read(struct leat_compile *cc, const json_t *json, uint32_t 
 static struct leat_expr *condition_swap(struct leat_compile *cc, struct leat_expr *cond, uint32_t left_columns,
                                         uint32_t right_columns)
 {
-        struct leat_expr **with =
-                leat_arena_zalloc(cc->arena, (left_columns + right_columns + 1) * sizeof *with);
+        struct leat_expr **with = leat_arena_zalloc(cc->arena, (left_columns + right_columns + 1) * sizeof *with);
         for (uint32_t i = 0; i < left_columns + right_columns; i++)
                 with[i] = leat_expr_ref(cc->arena, i < left_columns ? right_columns + i : i - left_columns,
                                         leat_type_of(LEAT_T_INVALID));
@@ -683,7 +692,8 @@ static int join_read(struct leat_compile *cc, const json_t *json, struct leat_cn
         LEAT_TRY(child_read(cc, json, 1, &right_node));
         bool inner = strcmp(kind, "INNER") == 0;
         if (!inner && strcmp(kind, "LEFT") != 0 && strcmp(kind, "RIGHT") != 0)
-                return leat_compile_refuse(cc, position, hint, "a %s join cannot be used in a continuous query yet", kind);
+                return leat_compile_refuse(cc, position, hint, "a %s join cannot be used in a continuous query yet",
+                                           kind);
         uint32_t nl = left->column_count, nr = right_node->column_count;
         LEAT_TRY(condition_read(cc, json, nl, nr, &cond));
         if (cond == NULL)
@@ -735,14 +745,10 @@ static int type_read(struct leat_compile *cc, const json_t *json, struct leat_cn
                 const char *type;
                 int (*read)(struct leat_compile *cc, const json_t *json, struct leat_cnode **ret_node);
         } list[] = {
-                {"LOGICAL_GET", get_read},
-                {"LOGICAL_PROJECTION", projection_read},
-                {"LOGICAL_FILTER", filter_read},
-                {"LOGICAL_AGGREGATE_AND_GROUP_BY", aggregate_read},
-                {"LOGICAL_DISTINCT", distinct_read},
-                {"LOGICAL_UNION", union_read},
-                {"LOGICAL_UNNEST", unnest_read},
-                {"LOGICAL_COMPARISON_JOIN", join_read},
+                {"LOGICAL_GET", get_read},           {"LOGICAL_PROJECTION", projection_read},
+                {"LOGICAL_FILTER", filter_read},     {"LOGICAL_AGGREGATE_AND_GROUP_BY", aggregate_read},
+                {"LOGICAL_DISTINCT", distinct_read}, {"LOGICAL_UNION", union_read},
+                {"LOGICAL_UNNEST", unnest_read},     {"LOGICAL_COMPARISON_JOIN", join_read},
                 {"LOGICAL_ANY_JOIN", join_read},
         };
         const char *type = leat_json_text(json, "type");
@@ -757,7 +763,8 @@ static int type_read(struct leat_compile *cc, const json_t *json, struct leat_cn
 static int node_read(struct leat_compile *cc, const json_t *json, struct leat_cnode **ret_node)
 {
         if (cc->depth >= LEAT_STREAM_DEPTH_MAX || ++cc->node_count > LEAT_STREAM_NODES_MAX)
-                return leat_error_set(cc->err, LEAT_ETOOBIG, "the query has more than %u operators or is nested too deep",
+                return leat_error_set(cc->err, LEAT_ETOOBIG,
+                                      "the query has more than %u operators or is nested too deep",
                                       LEAT_STREAM_NODES_MAX);
         cc->depth++;
         int rc = type_read(cc, json, ret_node);
@@ -802,8 +809,11 @@ int leat_stream_compile(struct leat_arena *arena, struct leat_view plan_json,
                         struct leat_error *err)
 {
         static const struct leat_stream_options defaults;
-        struct leat_compile cc = {.arena = arena, .relations = relations, .relation_count = relation_count,
-                                  .options = options != NULL ? options : &defaults, .err = err};
+        struct leat_compile cc = {.arena = arena,
+                                  .relations = relations,
+                                  .relation_count = relation_count,
+                                  .options = options != NULL ? options : &defaults,
+                                  .err = err};
         struct leat_buf text = LEAT_BUF_INIT;
         struct leat_cnode *top = NULL;
         json_error_t bad;

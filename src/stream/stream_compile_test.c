@@ -16,7 +16,8 @@ static void golden(struct stream_fixture *fx, const char *sql, const char *want)
         uint32_t count;
         leat_stream_explain(graph, fx->arena, &rows, &count);
         for (uint32_t i = 0; i < count; i++)
-                leat_buf_printf(&text, "%*s%s [%s] {%s}\n", (int)rows[i].depth, "", rows[i].op, rows[i].detail, rows[i].properties);
+                leat_buf_printf(&text, "%*s%s [%s] {%s}\n", (int)rows[i].depth, "", rows[i].op, rows[i].detail,
+                                rows[i].properties);
         if (getenv("LEAT_STREAM_PRINT") != NULL)
                 fprintf(stderr, "== %s\n%s\n", sql, leat_buf_cstr(&text));
         if (want != NULL && strstr(leat_buf_cstr(&text), want) == NULL)
@@ -51,22 +52,35 @@ LEAT_TEST(compile_shapes)
 {
         struct stream_fixture *fx = stream_fixture_new();
         golden(fx, "SELECT site, count(*) AS n FROM scans GROUP BY site", "topic [scans (site)]");
-        golden(fx, "SELECT site, window_start, count(*) FROM (SELECT *, leat_window_start(ts, INTERVAL '10 seconds') AS "
-                   "window_start FROM scans) WHERE weight > 3 GROUP BY site, window_start", "window start of 10 s");
-        golden(fx, "SELECT site, sum(weight) FILTER (WHERE price > 2), avg(price), stddev(f) + 1 FROM scans GROUP BY site "
-                   "HAVING count(*) > 2", NULL);
-        golden(fx, "SELECT site, window_start, count(*), max(weight) FROM (SELECT site, weight, unnest(leat_hop_starts(ts, "
-                   "INTERVAL '5 seconds', INTERVAL '20 seconds')) AS window_start FROM scans) GROUP BY ALL", "by panes of 5 s");
+        golden(fx,
+               "SELECT site, window_start, count(*) FROM (SELECT *, leat_window_start(ts, INTERVAL '10 seconds') AS "
+               "window_start FROM scans) WHERE weight > 3 GROUP BY site, window_start",
+               "window start of 10 s");
+        golden(fx,
+               "SELECT site, sum(weight) FILTER (WHERE price > 2), avg(price), stddev(f) + 1 FROM scans GROUP BY site "
+               "HAVING count(*) > 2",
+               NULL);
+        golden(fx,
+               "SELECT site, window_start, count(*), max(weight) FROM (SELECT site, weight, unnest(leat_hop_starts(ts, "
+               "INTERVAL '5 seconds', INTERVAL '20 seconds')) AS window_start FROM scans) GROUP BY ALL",
+               "by panes of 5 s");
         golden(fx, "SELECT site, count(DISTINCT package_id) FROM scans GROUP BY site", "distinct");
         golden(fx, "SELECT count(*) FROM (SELECT DISTINCT site FROM scans)", "distinct");
         golden(fx, "SELECT max(n) FROM (SELECT site, count(*) AS n FROM scans GROUP BY site)", "last of ordered c0");
-        golden(fx, "SELECT t.region, count(*) FROM scans s JOIN stations t ON s.site = t.id WHERE t.name <> 'x' GROUP BY 1",
+        golden(fx,
+               "SELECT t.region, count(*) FROM scans s JOIN stations t ON s.site = t.id WHERE t.name <> 'x' GROUP BY 1",
                "lookup join [stations (name, region) KEY c0]");
         golden(fx, "SELECT t.region, count(*) FROM stations t JOIN scans s ON s.site = t.id GROUP BY 1", "lookup join");
-        golden(fx, "SELECT upper(t.region), count(*) FROM scans s LEFT JOIN stations t ON s.site = t.id AND s.weight > 5 AND "
-                   "t.region <> 'q' GROUP BY 1", "CASE WHEN");
-        golden(fx, "SELECT site, count(*) FROM (SELECT site FROM scans UNION ALL SELECT package_id FROM scans WHERE weight > "
-                   "7) GROUP BY site", "union all");
+        golden(fx,
+               "SELECT upper(t.region), count(*) FROM scans s LEFT JOIN stations t ON s.site = t.id AND s.weight > 5 "
+               "AND "
+               "t.region <> 'q' GROUP BY 1",
+               "CASE WHEN");
+        golden(fx,
+               "SELECT site, count(*) FROM (SELECT site FROM scans UNION ALL SELECT package_id FROM scans WHERE weight "
+               "> "
+               "7) GROUP BY site",
+               "union all");
         stream_fixture_free(fx);
 }
 
@@ -81,12 +95,14 @@ LEAT_TEST(compile_refusals)
         refused(fx, "SELECT site, count(*) FROM scans GROUP BY ROLLUP(site)", NULL, "GROUPING SETS");
         refused(fx, "SELECT site FROM scans", NULL, "for ever");
         refused(fx, "SELECT a.site FROM scans a, stations b", NULL, "cross join");
-        refused(fx, "SELECT a.site FROM scans a JOIN scans b ON a.site = b.site", NULL, "only joins with a PRIMARY KEY");
+        refused(fx, "SELECT a.site FROM scans a JOIN scans b ON a.site = b.site", NULL,
+                "only joins with a PRIMARY KEY");
         refused(fx, "SELECT t.name FROM scans s JOIN stations t ON s.site = t.name", NULL, "key column \"id\"");
         refused(fx, "SELECT DISTINCT ON (site) site, weight FROM scans", NULL, "DISTINCT ON");
         refused(fx, "SELECT site FROM scans WHERE site IN (SELECT id FROM stations)", NULL, "MARK join");
         refused(fx, "SELECT list_transform([weight], x -> x + 1), count(*) FROM scans GROUP BY 1", NULL, "lambda");
-        refused(fx, "SELECT leat_window_start(ts, INTERVAL '1 month'), count(*) FROM scans GROUP BY 1", "'1 month'", "constant");
+        refused(fx, "SELECT leat_window_start(ts, INTERVAL '1 month'), count(*) FROM scans GROUP BY 1", "'1 month'",
+                "constant");
         refused(fx, "SELECT site, [weight] AS l, count(*) FROM scans GROUP BY ALL", NULL, "LIST");
         stream_fixture_free(fx);
 }
@@ -97,8 +113,9 @@ LEAT_TEST(compile_every_cut_and_flip)
         struct leat_stream_graph *graph, *again;
         struct leat_error err = {0};
         struct leat_buf bytes = LEAT_BUF_INIT;
-        CHECK_OK(stream_fixture_compile(fx, "SELECT site, count(DISTINCT package_id), avg(f) FROM scans GROUP BY site", NULL,
-                                        &graph, &err), &err);
+        CHECK_OK(stream_fixture_compile(fx, "SELECT site, count(DISTINCT package_id), avg(f) FROM scans GROUP BY site",
+                                        NULL, &graph, &err),
+                 &err);
         leat_stream_graph_encode(graph, &bytes);
         for (size_t i = 0; i < bytes.len; i++) {
                 struct leat_arena *arena = leat_arena_new(0);

@@ -154,7 +154,8 @@ static int next_batch(void *arg, const struct leat_batch **ret_batch, struct lea
         for (uint32_t i = 0; i < scan->count; i++) {
                 uint32_t column = scan->columns[i];
                 if (column < scan->slot->column_count)
-                        scan->batch.columns[i] = from->columns[scan->slot->map != NULL ? scan->slot->map[column] : column];
+                        scan->batch.columns[i] =
+                                from->columns[scan->slot->map != NULL ? scan->slot->map[column] : column];
                 else
                         scan->batch.columns[i] = weights_column(scan->rt, weights, from->rows);
         }
@@ -224,7 +225,8 @@ void leat_runtime_slots_free(struct leat_runtime *rt, uint32_t base, uint32_t co
         }
 }
 
-int leat_runtime_run(struct leat_plan *plan, struct leat_arena *arena, struct leat_batch **ret_batch, struct leat_error *err)
+int leat_runtime_run(struct leat_plan *plan, struct leat_arena *arena, struct leat_batch **ret_batch,
+                     struct leat_error *err)
 {
         struct leat_result *result;
         const struct leat_batch *chunk;

@@ -9,7 +9,9 @@ static const char *op_name(const struct leat_node *node)
 {
         switch (node->op) {
         case LEAT_OP_SOURCE:
-                return node->kind == LEAT_STREAM_VIEW ? "view" : node->kind == LEAT_STREAM_KEYED ? "keyed topic" : "topic";
+                return node->kind == LEAT_STREAM_VIEW    ? "view"
+                       : node->kind == LEAT_STREAM_KEYED ? "keyed topic"
+                                                         : "topic";
         case LEAT_OP_SELECT:
                 return node->unnest >= 0 ? "expand" : node->where != NULL ? "filter" : "project";
         case LEAT_OP_UNION:
@@ -93,7 +95,8 @@ static void state_add(const struct leat_stream_graph *graph, const struct leat_n
         const struct leat_agg *agg = node->agg;
         leat_buf_add_str(out, agg->group_count == 0 ? "; state: one row" : "; state: a row a key");
         if (agg->distinct_count > 0)
-                leat_buf_printf(out, ", %u set%s of distinct values", agg->distinct_count, agg->distinct_count > 1 ? "s" : "");
+                leat_buf_printf(out, ", %u set%s of distinct values", agg->distinct_count,
+                                agg->distinct_count > 1 ? "s" : "");
         if (agg->window.kind != LEAT_TIME_NONE && graph->arrs[agg->arr].time_column >= 0) {
                 leat_buf_add_str(out, ", kept ");
                 if (graph->mode == LEAT_OUT_CLOSED && agg->arr != 0)
@@ -128,7 +131,8 @@ static char *text_of(struct leat_arena *arena, struct leat_buf *buf)
         return text;
 }
 
-static void view_row(const struct leat_stream_graph *graph, struct leat_arena *arena, struct leat_stream_explain_row *row)
+static void view_row(const struct leat_stream_graph *graph, struct leat_arena *arena,
+                     struct leat_stream_explain_row *row)
 {
         static const char *const lates[] = {"", "late rows count", "late rows are dropped", "late rows count for ",
                                             "late rows make a second result"};
@@ -155,8 +159,8 @@ static void view_row(const struct leat_stream_graph *graph, struct leat_arena *a
         leat_buf_done(&buf);
 }
 
-static uint32_t node_rows(const struct leat_stream_graph *graph, struct leat_arena *arena, uint32_t number, uint32_t depth,
-                          struct leat_stream_explain_row *rows, uint32_t count)
+static uint32_t node_rows(const struct leat_stream_graph *graph, struct leat_arena *arena, uint32_t number,
+                          uint32_t depth, struct leat_stream_explain_row *rows, uint32_t count)
 {
         const struct leat_node *node = &graph->nodes[number];
         struct leat_buf buf = LEAT_BUF_INIT;

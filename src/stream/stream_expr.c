@@ -14,12 +14,25 @@
 #include "stream_int.h"
 
 static const char *const volatile_functions[] = {
-        "current_connection_id", "current_query", "current_query_id", "current_transaction_id", "currval",
-        "gen_random_uuid", "nextval", "random", "setseed", "sleep_ms", "stats", "uuid", "uuidv4", "uuidv7", "write_log",
+        "current_connection_id",
+        "current_query",
+        "current_query_id",
+        "current_transaction_id",
+        "currval",
+        "gen_random_uuid",
+        "nextval",
+        "random",
+        "setseed",
+        "sleep_ms",
+        "stats",
+        "uuid",
+        "uuidv4",
+        "uuidv7",
+        "write_log",
 };
 static const char *const clock_functions[] = {
-        "now", "current_timestamp", "get_current_timestamp", "transaction_timestamp", "current_date", "today",
-        "current_localtimestamp", "current_localtime", "get_current_time", "current_time",
+        "now",   "current_timestamp",      "get_current_timestamp", "transaction_timestamp", "current_date",
+        "today", "current_localtimestamp", "current_localtime",     "get_current_time",      "current_time",
 };
 
 int leat_json_position(const struct json_t *json)
@@ -93,7 +106,8 @@ int leat_expr_type_read(struct leat_arena *arena, const struct json_t *json, str
 #define X(id, name, bytes) {name, LEAT_T_##id},
                 LEAT_TYPES(X)
 #undef X
-                {"TIMESTAMP WITH TIME ZONE", LEAT_T_TIMESTAMPTZ}, {"CHAR", LEAT_T_VARCHAR},
+                        {"TIMESTAMP WITH TIME ZONE", LEAT_T_TIMESTAMPTZ},
+                {"CHAR", LEAT_T_VARCHAR},
         };
         const char *id = leat_json_text(json, "id");
         const json_t *info = json_object_get(json, "type_info");
@@ -171,8 +185,8 @@ static __int128 hugeint_value(const json_t *value)
                 return json_integer_value(value);
         const json_t *up = json_object_get(value, "upper"), *low = json_object_get(value, "lower");
         int64_t upper = json_is_string(up) ? strtoll(json_string_value(up), NULL, 10) : json_integer_value(up);
-        uint64_t lower = json_is_string(low) ? strtoull(json_string_value(low), NULL, 10)
-                                             : (uint64_t)json_integer_value(low);
+        uint64_t lower =
+                json_is_string(low) ? strtoull(json_string_value(low), NULL, 10) : (uint64_t)json_integer_value(low);
         if (json_is_string(value))
                 return (__int128)strtoull(json_string_value(value), NULL, 10);
         return (__int128)(((unsigned __int128)(uint64_t)upper << 64) | lower);
@@ -244,8 +258,8 @@ bool leat_expr_interval(const struct leat_expr *expr, int64_t *ret_us)
         static const struct {
                 const char *name;
                 int64_t us;
-        } units[] = {{"to_microseconds", 1},       {"to_milliseconds", 1000},      {"to_seconds", 1000000},
-                     {"to_minutes", 60000000},     {"to_hours", 3600000000},       {"to_days", 86400000000},
+        } units[] = {{"to_microseconds", 1},    {"to_milliseconds", 1000}, {"to_seconds", 1000000},
+                     {"to_minutes", 60000000},  {"to_hours", 3600000000},  {"to_days", 86400000000},
                      {"to_weeks", 604800000000}};
         if (expr->cls == LEAT_X_CAST && expr->type.id == LEAT_T_INTERVAL && expr->args[0]->cls == LEAT_X_CONST &&
             expr->args[0]->string != NULL)
@@ -289,7 +303,8 @@ static int window_read(struct leat_expr *call, bool hop, struct leat_error *err)
                         err->position = call->args[i]->position;
                 return LEAT_EINVAL;
         }
-        struct leat_time_prop window = {.kind = LEAT_TIME_START, .slide_us = values[0],
+        struct leat_time_prop window = {.kind = LEAT_TIME_START,
+                                        .slide_us = values[0],
                                         .size_us = hop ? values[1] : values[0],
                                         .offset_us = hop ? values[2] : values[1]};
         if (window.slide_us <= 0 || window.size_us < window.slide_us || window.size_us / window.slide_us > 10000) {
@@ -317,13 +332,15 @@ static int function_read(struct leat_arena *arena, const json_t *json, struct le
         int position = leat_json_position(json);
         for (size_t i = 0; i < LEAT_ARRAY_LEN(volatile_functions); i++)
                 if (strcmp(name, volatile_functions[i]) == 0)
-                        return refuse(err, position, "its value differs from call to call, so a view could never equal "
-                                                     "its query; compute it before the row is written to the topic",
+                        return refuse(err, position,
+                                      "its value differs from call to call, so a view could never equal "
+                                      "its query; compute it before the row is written to the topic",
                                       "volatile function", name);
         for (size_t i = 0; i < LEAT_ARRAY_LEN(clock_functions); i++)
                 if (strcmp(name, clock_functions[i]) == 0)
-                        return refuse(err, position, "use the event time or kafka_timestamp of the row, and filter by "
-                                                     "the clock when you read the view",
+                        return refuse(err, position,
+                                      "use the event time or kafka_timestamp of the row, and filter by "
+                                      "the clock when you read the view",
                                       "function", name);
         if (json_object_get(json_object_get(json, "function_data"), "lambda_expr") != NULL)
                 return refuse(err, position, "use a function without a lambda", "lambda function", name);
@@ -348,12 +365,11 @@ static int operator_read(struct leat_arena *arena, const json_t *json, struct le
                 uint8_t cls;
                 const char *name;
         } ops[] = {
-                {"OPERATOR_IS_NULL", LEAT_X_POST, "IS NULL"}, {"OPERATOR_IS_NOT_NULL", LEAT_X_POST, "IS NOT NULL"},
-                {"OPERATOR_NOT", LEAT_X_TEXT, "(NOT $0)"},    {"COMPARE_IN", LEAT_X_IN, "IN"},
-                {"COMPARE_NOT_IN", LEAT_X_IN, "NOT IN"},      {"OPERATOR_COALESCE", LEAT_X_CALL, "coalesce"},
-                {"OPERATOR_NULLIF", LEAT_X_CALL, "nullif"},   {"OPERATOR_TRY", LEAT_X_TEXT, "TRY($0)"},
-                {"ARRAY_EXTRACT", LEAT_X_CALL, "array_extract"},
-                {"STRUCT_EXTRACT", LEAT_X_CALL, "struct_extract"},
+                {"OPERATOR_IS_NULL", LEAT_X_POST, "IS NULL"},    {"OPERATOR_IS_NOT_NULL", LEAT_X_POST, "IS NOT NULL"},
+                {"OPERATOR_NOT", LEAT_X_TEXT, "(NOT $0)"},       {"COMPARE_IN", LEAT_X_IN, "IN"},
+                {"COMPARE_NOT_IN", LEAT_X_IN, "NOT IN"},         {"OPERATOR_COALESCE", LEAT_X_CALL, "coalesce"},
+                {"OPERATOR_NULLIF", LEAT_X_CALL, "nullif"},      {"OPERATOR_TRY", LEAT_X_TEXT, "TRY($0)"},
+                {"ARRAY_EXTRACT", LEAT_X_CALL, "array_extract"}, {"STRUCT_EXTRACT", LEAT_X_CALL, "struct_extract"},
         };
         const char *type = leat_json_text(json, "type");
         const json_t *children = json_object_get(json, "children");
@@ -428,8 +444,7 @@ static int case_read(struct leat_arena *arena, const json_t *json, struct leat_e
         return 0;
 }
 
-static int class_read(struct leat_arena *arena, const json_t *json, struct leat_expr **ret_expr,
-                      struct leat_error *err)
+static int class_read(struct leat_arena *arena, const json_t *json, struct leat_expr **ret_expr, struct leat_error *err)
 {
         const char *cls = leat_json_text(json, "expression_class");
         if (strcmp(cls, "BOUND_REF") == 0) {
@@ -452,7 +467,7 @@ static int class_read(struct leat_arena *arena, const json_t *json, struct leat_
                 return between_read(arena, json, ret_expr, err);
         if (strcmp(cls, "BOUND_CAST") == 0 || strcmp(cls, "BOUND_UNNEST") == 0) {
                 bool cast = cls[6] == 'C';
-                uint8_t kind = !cast ? LEAT_X_UNNEST
+                uint8_t kind = !cast                                             ? LEAT_X_UNNEST
                                : json_is_true(json_object_get(json, "try_cast")) ? LEAT_X_TRY_CAST
                                                                                  : LEAT_X_CAST;
                 struct leat_expr *expr = expr_new(arena, kind, 1);
@@ -474,8 +489,9 @@ static int class_read(struct leat_arena *arena, const json_t *json, struct leat_
                 return args_read(arena, children, expr, err);
         }
         if (strcmp(cls, "BOUND_PARAMETER") == 0)
-                return refuse(err, leat_json_position(json), "use the event time or kafka_timestamp of the row, and "
-                                                             "filter by the clock when you read the view",
+                return refuse(err, leat_json_position(json),
+                              "use the event time or kafka_timestamp of the row, and "
+                              "filter by the clock when you read the view",
                               "a parameter or the clock", "(now())");
         return refuse(err, leat_json_position(json), "rewrite the expression without it", "expression", cls);
 }
@@ -557,7 +573,8 @@ static bool utc_print(const struct leat_expr *expr, struct leat_buf *out)
         const char *x = leat_buf_cstr(&a), *y = leat_buf_cstr(&b);
         if (trunc)
                 leat_buf_printf(out,
-                                "(CASE WHEN isfinite(%s) THEN make_timestamptz(epoch_us(date_trunc(%s, make_timestamp(epoch_us(%s))))) "
+                                "(CASE WHEN isfinite(%s) THEN make_timestamptz(epoch_us(date_trunc(%s, "
+                                "make_timestamp(epoch_us(%s))))) "
                                 "ELSE date_trunc(%s, %s) END)",
                                 y, x, y, x, y);
         else if (expr->args[1]->type.id == tz)
@@ -567,7 +584,8 @@ static bool utc_print(const struct leat_expr *expr, struct leat_buf *out)
                                 x, y, x, y, x, y);
         else
                 leat_buf_printf(out,
-                                "(CASE WHEN isfinite(%s) THEN make_timestamptz(epoch_us(make_timestamp(epoch_us(%s)) %s %s)) ELSE %s %s "
+                                "(CASE WHEN isfinite(%s) THEN make_timestamptz(epoch_us(make_timestamp(epoch_us(%s)) "
+                                "%s %s)) ELSE %s %s "
                                 "%s END)",
                                 x, x, plus ? "+" : "-", y, x, plus ? "+" : "-", y);
         leat_buf_done(&a);

@@ -333,8 +333,12 @@ static int group_arr(struct leat_compile *cc, const struct leat_cnode *node, uin
 {
         struct leat_type *types = leat_arena_zalloc(cc->arena, (node->group_count + extra_count + 1) * sizeof *types);
         const struct leat_agg *agg = node->agg;
-        struct leat_arr_def def = {.mode = mode, .key_count = node->group_count + extra_keys, .order_count = orders,
-                                   .column_count = node->group_count + extra_count, .types = types, .time_column = -1};
+        struct leat_arr_def def = {.mode = mode,
+                                   .key_count = node->group_count + extra_keys,
+                                   .order_count = orders,
+                                   .column_count = node->group_count + extra_count,
+                                   .types = types,
+                                   .time_column = -1};
         int32_t window = agg->start_group >= 0 ? agg->start_group : agg->end_group;
         memcpy(types, node->types, node->group_count * sizeof *types);
         memcpy(types + node->group_count, extra, extra_count * sizeof *types);
@@ -371,8 +375,12 @@ static int agg_lower(struct leat_compile *cc, struct leat_cnode *from, struct le
         for (uint32_t i = 0; i < from->acc_count; i++) {
                 const struct leat_cacc *have = &from->accs[i];
                 struct leat_acc *acc = &agg->accs[i];
-                *acc = (struct leat_acc){.kind = have->kind, .signed_parts = have->signed_parts, .column = have->column,
-                                         .width = have->width, .feed = have->feed, .descending = have->descending};
+                *acc = (struct leat_acc){.kind = have->kind,
+                                         .signed_parts = have->signed_parts,
+                                         .column = have->column,
+                                         .width = have->width,
+                                         .feed = have->feed,
+                                         .descending = have->descending};
                 if (acc->kind == LEAT_ACC_FIRST) {
                         acc->value = leat_expr_sql(arena, have->args[0]);
                         acc->filter = leat_expr_sql(arena, have->filter);
@@ -384,7 +392,9 @@ static int agg_lower(struct leat_compile *cc, struct leat_cnode *from, struct le
                 acc->parts = leat_arena_zalloc(arena, acc->part_count * sizeof *acc->parts);
                 for (uint32_t k = 0; k < acc->part_count; k++)
                         acc->parts[k] = part_sql(cc, have, k % acc->width,
-                                                 !acc->signed_parts ? NULL : k < acc->width ? "w > 0" : "w < 0");
+                                                 !acc->signed_parts ? NULL
+                                                 : k < acc->width   ? "w > 0"
+                                                                    : "w < 0");
         }
         return 0;
 }
@@ -399,7 +409,8 @@ static int source_lower(struct leat_compile *cc, const struct leat_cnode *from, 
         to->names = leat_arena_zalloc(cc->arena, (from->source_count + 1) * sizeof(*to->names));
         for (uint32_t i = 0; i < from->source_count; i++) {
                 if (from->source_columns[i] >= relation->column_count)
-                        return leat_error_set(cc->err, LEAT_EUNSUPPORTED, "row numbers cannot be used in a continuous query");
+                        return leat_error_set(cc->err, LEAT_EUNSUPPORTED,
+                                              "row numbers cannot be used in a continuous query");
                 to->names[i] = leat_arena_strdup(cc->arena, relation->names[from->source_columns[i]]);
         }
         if (relation->kind == LEAT_STREAM_TOPIC && relation->time_column >= 0)
@@ -430,8 +441,12 @@ static int lower(struct leat_compile *cc, struct leat_cnode *from, struct leat_c
         struct leat_arena *arena = cc->arena;
         while (is_identity(from))
                 from = from->inputs[0];
-        struct leat_node node = {.op = from->op, .append_only = from->append_only, .input_count = from->input_count,
-                                 .column_count = from->column_count, .types = from->types, .props = from->props,
+        struct leat_node node = {.op = from->op,
+                                 .append_only = from->append_only,
+                                 .input_count = from->input_count,
+                                 .column_count = from->column_count,
+                                 .types = from->types,
+                                 .props = from->props,
                                  .unnest = from->unnest};
         for (uint32_t i = 0; i < from->input_count; i++)
                 LEAT_TRY(lower(cc, from->inputs[i], closing, &node.inputs[i]));
@@ -455,7 +470,8 @@ static int lower(struct leat_compile *cc, struct leat_cnode *from, struct leat_c
         if (from->op == LEAT_OP_AGG)
                 LEAT_TRY(agg_lower(cc, from, &node, from == closing));
         if (cc->graph->node_count == LEAT_STREAM_NODES_MAX)
-                return leat_error_set(cc->err, LEAT_ETOOBIG, "the query has more than %u operators", LEAT_STREAM_NODES_MAX);
+                return leat_error_set(cc->err, LEAT_ETOOBIG, "the query has more than %u operators",
+                                      LEAT_STREAM_NODES_MAX);
         *ret_id = cc->graph->node_count;
         cc->graph->nodes[cc->graph->node_count++] = node;
         return 0;
@@ -528,8 +544,9 @@ static int closed_check(struct leat_compile *cc, const struct leat_cnode *agg)
         static const char hint[] = "SELECT site, window_start, count(*) FROM tumble(topic, event_time, INTERVAL '10 "
                                    "seconds') GROUP BY site, window_start EMIT ON WINDOW CLOSE";
         if (agg == NULL || !agg->agg->late_check || agg->agg->window.kind == LEAT_TIME_NONE)
-                return leat_compile_refuse(cc, 0, hint, "EMIT ON WINDOW CLOSE needs a GROUP BY over the window_start or "
-                                                        "window_end of a topic's event time as the outermost operator");
+                return leat_compile_refuse(cc, 0, hint,
+                                           "EMIT ON WINDOW CLOSE needs a GROUP BY over the window_start or "
+                                           "window_end of a topic's event time as the outermost operator");
         return 0;
 }
 
@@ -549,7 +566,8 @@ static int rows_output(struct leat_compile *cc, struct leat_cnode *top)
         for (uint32_t i = 0; i < top->column_count; i++)
                 if (out->types[i].id == LEAT_T_LIST || out->types[i].id == LEAT_T_STRUCT)
                         return leat_compile_refuse(cc, 0, "select its parts, or cast it to TEXT",
-                                                   "column \"%s\" of type LIST or STRUCT cannot be kept by a view", out->names[i]);
+                                                   "column \"%s\" of type LIST or STRUCT cannot be kept by a view",
+                                                   out->names[i]);
         if (!top->append_only) {
                 def.mode = LEAT_ARR_MULTISET;
                 def.key_count = def.column_count;
@@ -557,16 +575,19 @@ static int rows_output(struct leat_compile *cc, struct leat_cnode *top)
                 def.mode = LEAT_ARR_MAP;
                 def.key_count = 1;
                 if (graph->retention_us <= 0)
-                        return leat_compile_refuse(cc, 0, "add WITH (retention = '1 day') and select the event time, or "
-                                                          "GROUP BY, or use CREATE VIEW, which keeps no rows",
+                        return leat_compile_refuse(cc, 0,
+                                                   "add WITH (retention = '1 day') and select the event time, or "
+                                                   "GROUP BY, or use CREATE VIEW, which keeps no rows",
                                                    "this view would keep every row of its input for ever");
                 if (out->time_column < 0)
                         for (uint32_t i = 0; i < top->column_count; i++)
-                                if (strcmp(out->names[i], "kafka_timestamp") == 0 && types[i + 1].id == LEAT_T_TIMESTAMPTZ)
+                                if (strcmp(out->names[i], "kafka_timestamp") == 0 &&
+                                    types[i + 1].id == LEAT_T_TIMESTAMPTZ)
                                         out->time_column = (int32_t)i;
                 if (out->time_column < 0)
-                        return leat_compile_refuse(cc, 0, "select the topic's event time or kafka_timestamp as a column",
-                                                   "the retention of this view needs a column that tells the age of a row");
+                        return leat_compile_refuse(
+                                cc, 0, "select the topic's event time or kafka_timestamp as a column",
+                                "the retention of this view needs a column that tells the age of a row");
                 def.time_column = out->time_column + 1;
                 def.bucket_us = bucket_of(graph, 1000000);
         }
@@ -581,7 +602,8 @@ static void notice_set(struct leat_compile *cc, const struct leat_cnode *node)
         if (node->op == LEAT_OP_AGG && node->group_count > 0 && graph->output.notice == NULL) {
                 bool windows = node->agg->window.kind != LEAT_TIME_NONE;
                 if (!windows)
-                        graph->output.notice = "the state of this view grows with the number of different keys of its GROUP BY";
+                        graph->output.notice =
+                                "the state of this view grows with the number of different keys of its GROUP BY";
                 else if (graph->retention_us <= 0)
                         graph->output.notice = "this view keeps all its windows; WITH (retention = '7 days') bounds it";
         }
@@ -596,7 +618,8 @@ static void options_set(struct leat_compile *cc)
         graph->late = cc->options->late;
         if (graph->late == 0)
                 graph->late = graph->emit == LEAT_STREAM_ON_CLOSE ? LEAT_STREAM_LATE_DROP : LEAT_STREAM_LATE_APPLY;
-        graph->grace_us = graph->late == LEAT_STREAM_LATE_GRACE && cc->options->grace_us > 0 ? cc->options->grace_us : 0;
+        graph->grace_us =
+                graph->late == LEAT_STREAM_LATE_GRACE && cc->options->grace_us > 0 ? cc->options->grace_us : 0;
         graph->retention_us = cc->options->retention_us > 0 ? cc->options->retention_us : 0;
 }
 

@@ -299,7 +299,9 @@ static void acc_get(struct reader *in, const struct leat_node *node, uint32_t di
         acc->parts = texts_get(in, 6, &acc->part_count);
         acc->value = text_get(in);
         acc->filter = text_get(in);
-        uint32_t want = acc->kind == LEAT_ACC_VAR ? 3 : acc->kind == LEAT_ACC_ARG_MIN || acc->kind == LEAT_ACC_ARG_MAX ? 2 : 1;
+        uint32_t want = acc->kind == LEAT_ACC_VAR                                        ? 3
+                        : acc->kind == LEAT_ACC_ARG_MIN || acc->kind == LEAT_ACC_ARG_MAX ? 2
+                                                                                         : 1;
         uint32_t parts = acc->kind == LEAT_ACC_FIRST ? 0 : acc->signed_parts ? 2 * want : want;
         if (acc->kind < LEAT_ACC_ADD || acc->kind > LEAT_ACC_FIRST || acc->width != want || acc->part_count != parts ||
             acc->column + acc->width > node->column_count || (acc->kind == LEAT_ACC_FIRST) != (acc->value != NULL))
@@ -340,8 +342,9 @@ static void agg_get(struct reader *in, struct leat_node *node)
         prop_get(in, &agg->window);
         agg->pane_us = leat_cursor_varint(&in->cur);
         bool window = agg->start_group >= 0 || agg->end_group >= 0;
-        if (agg->pane_us < 0 || (agg->pane_us > 0 && (agg->start_group < 0 || agg->window.slide_us % agg->pane_us != 0 ||
-                                                      agg->window.size_us / agg->pane_us > 100000)) ||
+        if (agg->pane_us < 0 ||
+            (agg->pane_us > 0 && (agg->start_group < 0 || agg->window.slide_us % agg->pane_us != 0 ||
+                                  agg->window.size_us / agg->pane_us > 100000)) ||
             ((agg->late_check || window) && agg->window.kind != LEAT_TIME_START && agg->window.kind != LEAT_TIME_END))
                 in->cur.failed = true;
         if (!in->cur.failed && in->graph->arrs[agg->arr].column_count != node->column_count)
@@ -387,7 +390,8 @@ static void node_get(struct reader *in, uint32_t number, struct leat_node *node)
         }
         uint32_t inputs = node->op == LEAT_OP_SOURCE ? 0 : 1;
         if (node->op < LEAT_OP_SOURCE || node->op > LEAT_OP_AGG ||
-            (node->op != LEAT_OP_UNION && node->input_count != inputs) || (node->op == LEAT_OP_UNION && node->input_count < 2))
+            (node->op != LEAT_OP_UNION && node->input_count != inputs) ||
+            (node->op == LEAT_OP_UNION && node->input_count < 2))
                 in->cur.failed = true;
         for (uint32_t i = 0; node->op == LEAT_OP_UNION && i < node->input_count && !in->cur.failed; i++)
                 in->cur.failed = in->graph->nodes[node->inputs[i]].column_count != node->column_count;
@@ -465,9 +469,10 @@ static void graph_get(struct reader *in)
 /* What spans several parts. */
 static bool graph_holds(const struct leat_stream_graph *graph)
 {
-        if (graph->emit < LEAT_STREAM_CHANGES || graph->emit > LEAT_STREAM_ON_CLOSE || graph->late < LEAT_STREAM_LATE_APPLY ||
-            graph->late > LEAT_STREAM_LATE_REEMIT || graph->mode < LEAT_OUT_AGG || graph->mode > LEAT_OUT_ROWS ||
-            graph->grace_us < 0 || graph->retention_us < 0 || graph->arr_count == 0)
+        if (graph->emit < LEAT_STREAM_CHANGES || graph->emit > LEAT_STREAM_ON_CLOSE ||
+            graph->late < LEAT_STREAM_LATE_APPLY || graph->late > LEAT_STREAM_LATE_REEMIT ||
+            graph->mode < LEAT_OUT_AGG || graph->mode > LEAT_OUT_ROWS || graph->grace_us < 0 ||
+            graph->retention_us < 0 || graph->arr_count == 0)
                 return false;
         const struct leat_node *top = &graph->nodes[graph->top_node], *agg = &graph->nodes[graph->agg_node];
         if (top->column_count != graph->output.column_count)
@@ -495,7 +500,8 @@ int leat_stream_graph_decode(struct leat_arena *arena, struct leat_view bytes, s
         in.graph->arena = arena;
         graph_get(&in);
         if (in.cur.failed || in.cur.at != in.cur.end || !graph_holds(in.graph))
-                return leat_error_set(err, LEAT_ECORRUPT, "damaged operator graph near byte %zu", leat_cursor_pos(&in.cur));
+                return leat_error_set(err, LEAT_ECORRUPT, "damaged operator graph near byte %zu",
+                                      leat_cursor_pos(&in.cur));
         *ret_graph = in.graph;
         return 0;
 }

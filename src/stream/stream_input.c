@@ -111,10 +111,15 @@ static int parts_add(struct leat_worker *w, struct leat_lane *lane, struct leat_
                 rc = leat_feed_offsets(w->feed, input->topic.name, LEAT_FEED_EARLIEST, begins, count, err);
         input->parts = leat_realloc(input->parts, ((size_t)count + 1) * sizeof *input->parts);
         for (int32_t i = input->part_count; i < count && rc == 0; i++) {
-                const struct leat_tick_position *at = leat_position_find(positions, position_count, &input->topic.id, i);
-                input->parts[i] = (struct leat_part){.end = ends[i], .max_event_us = INT64_MIN, .append_us = INT64_MIN,
-                                                     .data_us = leat_os_monotonic_us(), .load_until = ends[i],
-                                                     .position = ends[i], .leader_epoch = -1};
+                const struct leat_tick_position *at =
+                        leat_position_find(positions, position_count, &input->topic.id, i);
+                input->parts[i] = (struct leat_part){.end = ends[i],
+                                                     .max_event_us = INT64_MIN,
+                                                     .append_us = INT64_MIN,
+                                                     .data_us = leat_os_monotonic_us(),
+                                                     .load_until = ends[i],
+                                                     .position = ends[i],
+                                                     .leader_epoch = -1};
                 if (at != NULL)
                         input->parts[i].position = at->offset;
                 else if (positions != NULL || input->part_count > 0 || input->keyed)
@@ -142,7 +147,8 @@ int leat_lane_add(struct leat_worker *w, struct leat_lane *lane, const struct le
         input->keyed = input->def.key_count > 0;
         LEAT_TRY_GOTO(leat_feed_topic(w->feed, object->name, &input->topic, err));
         if (memcmp(input->topic.id.bytes, input->def.topic_id, 16) != 0) {
-                rc = leat_error_set(err, LEAT_ENORELATION, "topic %s was deleted and made again by another client", object->name);
+                rc = leat_error_set(err, LEAT_ENORELATION, "topic %s was deleted and made again by another client",
+                                    object->name);
                 leat_error_hint(err, "drop the views that read it and create them again");
                 goto fail;
         }
@@ -240,13 +246,15 @@ static void mark_add(struct leat_input *input, const struct leat_feed_batch *bat
                 input->mark_cap = input->mark_cap == 0 ? 64 : 2 * input->mark_cap;
                 input->marks = leat_realloc(input->marks, input->mark_cap * sizeof *input->marks);
         }
-        input->marks[input->mark_count++] =
-                (struct leat_batch_mark){.first_record = input->record_count, .partition = batch->partition,
-                                         .append_us = batch->max_timestamp_ms * 1000, .records = records};
+        input->marks[input->mark_count++] = (struct leat_batch_mark){.first_record = input->record_count,
+                                                                     .partition = batch->partition,
+                                                                     .append_us = batch->max_timestamp_ms * 1000,
+                                                                     .records = records};
 }
 
 /* Takes one fetched batch, up to @limit (offset); returns false when it had to be cut. */
-static bool batch_take(struct leat_lane *lane, struct leat_input *input, const struct leat_feed_batch *batch, int64_t limit)
+static bool batch_take(struct leat_lane *lane, struct leat_input *input, const struct leat_feed_batch *batch,
+                       int64_t limit)
 {
         struct leat_part *part = &input->parts[batch->partition];
         uint32_t count = batch->record_count, from = 0;
@@ -294,7 +302,8 @@ static int batches_take(struct leat_lane *lane, struct leat_lane *limit, const s
                 *io_bytes += batches[i].bytes;
                 if (!batch_take(lane, input, &batches[i], limit_of(limit, input, batches[i].partition)))
                         LEAT_TRY(leat_feed_reader_add(lane->reader, &input->topic, batches[i].partition,
-                                                      input->parts[batches[i].partition].position, batches[i].tag, err));
+                                                      input->parts[batches[i].partition].position, batches[i].tag,
+                                                      err));
         }
         return 0;
 }
@@ -336,7 +345,8 @@ int leat_lane_fill(struct leat_worker *w, struct leat_lane *lane, struct leat_la
                 int64_t wait = deadline_us - leat_os_monotonic_us();
                 if (limit != NULL && leat_lane_reached(lane, limit))
                         break;
-                rc = leat_feed_poll(lane->reader, LEAT_MAX(wait, 0), max_bytes - bytes, &batches, &count, &tag, &partition, err);
+                rc = leat_feed_poll(lane->reader, LEAT_MAX(wait, 0), max_bytes - bytes, &batches, &count, &tag,
+                                    &partition, err);
                 if (rc == LEAT_ERANGE || rc == LEAT_ENORELATION || rc == LEAT_ECORRUPT) {
                         *ret_failed = leat_lane_find(lane, tag);
                         leat_feed_reader_remove(lane->reader, tag, partition);

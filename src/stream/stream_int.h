@@ -38,7 +38,7 @@ struct leat_time_prop {
 
 /* How two accumulators become one. On disk. */
 enum leat_acc_kind {
-        LEAT_ACC_ADD = 1,  /* BIGINT, HUGEINT, DECIMAL(38,s), DOUBLE; NULL is nothing */
+        LEAT_ACC_ADD = 1, /* BIGINT, HUGEINT, DECIMAL(38,s), DOUBLE; NULL is nothing */
         LEAT_ACC_MIN = 2,
         LEAT_ACC_MAX = 3,
         LEAT_ACC_BIT_AND = 4,
@@ -52,17 +52,17 @@ enum leat_acc_kind {
 
 struct leat_acc {
         uint8_t kind;
-        bool signed_parts;    /* updating input: twice as many parts, first of rows that come, then of rows that go */
-        uint32_t column;      /* first column in the node's row */
-        uint32_t width;       /* its columns */
-        uint32_t feed;        /* 0: the input's rows; k: the values of distinct[k-1] that come and go */
-        uint32_t part_count;  /* aggregates in the partial SELECT: width, or 2 * width */
-        const char **parts;   /* SQL over the feed's columns */
+        bool signed_parts;   /* updating input: twice as many parts, first of rows that come, then of rows that go */
+        uint32_t column;     /* first column in the node's row */
+        uint32_t width;      /* its columns */
+        uint32_t feed;       /* 0: the input's rows; k: the values of distinct[k-1] that come and go */
+        uint32_t part_count; /* aggregates in the partial SELECT: width, or 2 * width */
+        const char **parts;  /* SQL over the feed's columns */
         /* FIRST: */
-        uint32_t arr;         /* ordered arrangement: groups, value */
+        uint32_t arr; /* ordered arrangement: groups, value */
         bool descending;
-        const char *value;    /* SQL over the input's columns */
-        const char *filter;   /* or NULL */
+        const char *value;  /* SQL over the input's columns */
+        const char *filter; /* or NULL */
 };
 
 /* A set of values a group, each with how many rows have it; feeds DISTINCT aggregates. Arrangement: groups, value,
@@ -88,7 +88,7 @@ struct leat_agg {
         int32_t end_group;
         struct leat_time_prop window; /* when one of them is there and the input is append-only: rows can be late */
         bool late_check;
-        int64_t pane_us;     /* > 0: start_group comes as the start of a pane, and is expanded to windows here */
+        int64_t pane_us; /* > 0: start_group comes as the start of a pane, and is expanded to windows here */
 };
 
 struct leat_node {
@@ -103,10 +103,10 @@ struct leat_node {
         uint8_t kind; /* enum leat_stream_kind */
         uint64_t object_id;
         const char *relation;
-        const char **names;       /* of the relation's columns that are used; LOOKUP: right side */
+        const char **names; /* of the relation's columns that are used; LOOKUP: right side */
         uint32_t name_count;
-        const char *time_name;    /* TOPIC: the column that carries its watermark; NULL = none */
-        int64_t time_delay_us;    /* VIEW: its time column lags its watermark by this */
+        const char *time_name; /* TOPIC: the column that carries its watermark; NULL = none */
+        int64_t time_delay_us; /* VIEW: its time column lags its watermark by this */
         /* SELECT */
         const char **exprs;
         const char *where; /* or NULL */
@@ -140,14 +140,14 @@ struct leat_stream_graph {
         uint32_t top_node; /* the last node: the view's columns */
         struct leat_stream_output output;
         uint32_t object_count;
-        uint64_t *objects; /* inputs */
+        uint64_t *objects;     /* inputs */
         int64_t time_delay_us; /* output's time column lags the watermark by this when append-only */
 };
 
 /* ---- expressions while compiling (stream_expr.c) ----------------------------------- */
 enum leat_expr_class {
         LEAT_X_REF = 1,
-        LEAT_X_CONST,  /* text: SQL literal */
+        LEAT_X_CONST, /* text: SQL literal */
         LEAT_X_CAST,
         LEAT_X_TRY_CAST,
         LEAT_X_CALL,   /* "name"(args) */
@@ -167,7 +167,7 @@ struct leat_expr {
         const char *name;     /* CALL, INFIX, POST, IN */
         const char *text;     /* CONST, TEXT; string constants keep their value in `string` */
         const char *string;
-        uint32_t index;       /* REF */
+        uint32_t index; /* REF */
         uint32_t argc;
         struct leat_expr **args;
         struct leat_time_prop window; /* WINDOW */
@@ -212,7 +212,7 @@ struct leat_cnode {
         struct leat_expr *where;
         int32_t unnest;
         struct leat_time_prop hop; /* SELECT with unnest of hop's windows */
-        struct leat_expr **keys; /* LOOKUP */
+        struct leat_expr **keys;   /* LOOKUP */
         struct leat_expr **groups; /* AGG */
         uint32_t group_count;
         struct leat_cacc *accs;

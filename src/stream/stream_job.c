@@ -35,7 +35,8 @@ int leat_tick_run_apply(struct leat_tick_run *run, uint64_t arr, struct leat_bat
                 run->section_cap = run->section_cap == 0 ? 16 : 2 * run->section_cap;
                 run->sections = leat_realloc(run->sections, run->section_cap * sizeof *run->sections);
         }
-        run->sections[run->section_count++] = (struct leat_tick_section){.arr_id = arr, .rows = rows, .weights = weights};
+        run->sections[run->section_count++] =
+                (struct leat_tick_section){.arr_id = arr, .rows = rows, .weights = weights};
         return leat_state_apply(run->state, arr, run->tick, rows, weights, err);
 }
 
@@ -259,7 +260,8 @@ static int closed_scan(struct leat_stream_job *job, struct leat_tick_run *run, i
         const struct leat_node *node = &job->graph->nodes[job->graph->agg_node];
         const struct leat_agg *agg = node->agg;
         uint32_t group = (uint32_t)(agg->start_group >= 0 ? agg->start_group : agg->end_group);
-        struct closing closing = {.arena = run->arena, .rows = leat_batch_new(run->arena, node->types, node->column_count, 64),
+        struct closing closing = {.arena = run->arena,
+                                  .rows = leat_batch_new(run->arena, node->types, node->column_count, 64),
                                   .cap = 64};
         struct leat_scan *scan;
         const struct leat_batch *chunk;
@@ -318,8 +320,9 @@ static int closed_rows(struct leat_stream_job *job, struct leat_tick_run *run, s
                                 LEAT_TRY(leat_tick_run_apply(run, graph->first_arr_id, late, weights, err));
                 }
         }
-        if (after != INT64_MIN && floor_to(upto - agg->window.offset_us, agg->window.slide_us) ==
-                                          floor_to(after - agg->window.offset_us, agg->window.slide_us) &&
+        if (after != INT64_MIN &&
+            floor_to(upto - agg->window.offset_us, agg->window.slide_us) ==
+                    floor_to(after - agg->window.offset_us, agg->window.slide_us) &&
             agg->start_group >= 0)
                 return 0; /* no window ends in between */
         LEAT_TRY(closed_scan(job, run, again ? after : INT64_MIN, upto, &rows, err));

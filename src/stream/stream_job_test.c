@@ -99,12 +99,19 @@ static int oracle_next(void *arg, const struct leat_batch **ret_batch, struct le
 static const struct leat_relation_ops oracle_ops = {oracle_describe, oracle_open, oracle_next, free};
 
 /* ---- building -------------------------------------------------------------------------------- */
-static const char *const scans_names[] = {"package_id", "site", "weight", "ts", "price", "f", "kafka_timestamp", "w_at"};
-static const struct leat_type scans_types[] = {{.id = LEAT_T_VARCHAR}, {.id = LEAT_T_VARCHAR}, {.id = LEAT_T_INTEGER},
-                                               {.id = LEAT_T_TIMESTAMPTZ}, {.id = LEAT_T_DECIMAL, .width = 10, .scale = 2},
-                                               {.id = LEAT_T_DOUBLE}, {.id = LEAT_T_TIMESTAMPTZ}, {.id = LEAT_T_TIMESTAMPTZ}};
+static const char *const scans_names[] = {"package_id", "site", "weight",          "ts",
+                                          "price",      "f",    "kafka_timestamp", "w_at"};
+static const struct leat_type scans_types[] = {{.id = LEAT_T_VARCHAR},
+                                               {.id = LEAT_T_VARCHAR},
+                                               {.id = LEAT_T_INTEGER},
+                                               {.id = LEAT_T_TIMESTAMPTZ},
+                                               {.id = LEAT_T_DECIMAL, .width = 10, .scale = 2},
+                                               {.id = LEAT_T_DOUBLE},
+                                               {.id = LEAT_T_TIMESTAMPTZ},
+                                               {.id = LEAT_T_TIMESTAMPTZ}};
 static const char *const stations_names[] = {"id", "name", "region"};
-static const struct leat_type stations_types[] = {{.id = LEAT_T_VARCHAR}, {.id = LEAT_T_VARCHAR}, {.id = LEAT_T_VARCHAR}};
+static const struct leat_type stations_types[] = {
+        {.id = LEAT_T_VARCHAR}, {.id = LEAT_T_VARCHAR}, {.id = LEAT_T_VARCHAR}};
 
 static struct leat_string string_of(struct leat_arena *arena, const char *text)
 {
@@ -162,12 +169,18 @@ static struct world *world_new(uint64_t seed)
         leat_buf_done(&extra);
         CHECK_OK(leat_engine_open(NULL, &w->engine, &err), &err);
         CHECK_OK(leat_conn_open(w->engine, &oracle_ops, w, &w->conn, &err), &err);
-        w->scans = (struct oracle_relation){.name = "scans", .column_count = 8, .names = scans_names, .types = scans_types};
-        w->stations = (struct oracle_relation){.name = "stations", .column_count = 3, .names = stations_names, .types = stations_types};
+        w->scans = (struct oracle_relation){
+                .name = "scans", .column_count = 8, .names = scans_names, .types = scans_types};
+        w->stations = (struct oracle_relation){
+                .name = "stations", .column_count = 3, .names = stations_names, .types = stations_types};
         CHECK_OK(leat_conn_exec(w->conn, "CREATE VIEW scans AS FROM leat_scan('scans')", &err), &err);
         CHECK_OK(leat_conn_exec(w->conn, "CREATE VIEW stations AS FROM leat_scan('stations')", &err), &err);
         w->next_arr = 1000;
-        struct leat_arr_def def = {.id = 1, .mode = LEAT_ARR_MAP, .key_count = 1, .column_count = 3, .types = stations_types,
+        struct leat_arr_def def = {.id = 1,
+                                   .mode = LEAT_ARR_MAP,
+                                   .key_count = 1,
+                                   .column_count = 3,
+                                   .types = stations_types,
                                    .time_column = -1};
         CHECK_OK(leat_state_define(w->state, &def, &err), &err);
         struct leat_batch *rows = leat_batch_new(w->rows_arena, stations_types, 3, 8);
@@ -175,7 +188,8 @@ static struct world *world_new(uint64_t seed)
                 char text[32];
                 snprintf(text, sizeof text, "S%u", i);
                 ((struct leat_string *)rows->columns[0].data)[i] = string_of(w->rows_arena, text);
-                ((struct leat_string *)rows->columns[1].data)[i] = string_of(w->rows_arena, i == 2 ? "x" : "a station's name");
+                ((struct leat_string *)rows->columns[1].data)[i] =
+                        string_of(w->rows_arena, i == 2 ? "x" : "a station's name");
                 ((struct leat_string *)rows->columns[2].data)[i] = string_of(w->rows_arena, i % 2 ? "north" : "south");
         }
         rows->rows = 5;
@@ -270,7 +284,8 @@ static void tick_run(struct world *w, struct leat_batch *rows)
                                 struct leat_batch *out;
                                 CHECK_OK(leat_stream_job_out(view, &run, &out, &err), &err);
                                 for (uint32_t c = 0; c < node->name_count; c++)
-                                        map[c] = column_index(view->graph->output.names, view->graph->output.column_count, node->names[c]);
+                                        map[c] = column_index(view->graph->output.names,
+                                                              view->graph->output.column_count, node->names[c]);
                                 leat_delta_add(&slot->delta, out, out->columns[out->column_count - 1].data);
                         }
                         slot->map = map;
@@ -280,8 +295,14 @@ static void tick_run(struct world *w, struct leat_batch *rows)
                         leat_test_fail(__FILE__, __LINE__, "%s: %s", w->sql[k], err.message);
         }
         /* the tick as records, and back */
-        struct leat_tick tick = {.pipeline = "main", .incarnation = 7, .tick = w->tick, .time_us = 5, .sections = run.sections,
-                                 .section_count = run.section_count, .expires = run.expires, .expire_count = run.expire_count};
+        struct leat_tick tick = {.pipeline = "main",
+                                 .incarnation = 7,
+                                 .tick = w->tick,
+                                 .time_us = 5,
+                                 .sections = run.sections,
+                                 .section_count = run.section_count,
+                                 .expires = run.expires,
+                                 .expire_count = run.expire_count};
         struct leat_view *values;
         uint32_t count, sections = 0;
         CHECK_OK(leat_tick_encode(w->tick_arena, &tick, rnd(w, 2) ? 2000 : 0, &values, &count, &err), &err);
@@ -349,7 +370,8 @@ static bool same_value(const struct leat_column *a, const struct leat_column *b,
         if (a->type.id != LEAT_T_DOUBLE)
                 return leat_column_compare(a, row, b, row) == 0;
         double x = ((const double *)a->data)[row], y = ((const double *)b->data)[row];
-        return x == y || fabs(x - y) <= 1e-9 * fmax(fabs(x), fabs(y)) || (fabs(x) < 1e-5 && fabs(y) < 1e-5) || (isnan(x) && isnan(y));
+        return x == y || fabs(x - y) <= 1e-9 * fmax(fabs(x), fabs(y)) || (fabs(x) < 1e-5 && fabs(y) < 1e-5) ||
+               (isnan(x) && isnan(y));
 }
 
 static void row_print(const struct leat_batch *batch, uint32_t row, struct leat_buf *out)
@@ -411,8 +433,8 @@ static void view_check(struct world *w, uint32_t k)
                 row_print(have, i, &sql);
                 leat_buf_add_str(&sql, "\nbatch ");
                 row_print(want, i, &sql);
-                leat_test_fail(__FILE__, __LINE__, "%s\ntick %d row %u of %u/%u\n%s", w->sql[k], (int)w->tick, i, have->rows, want->rows,
-                               leat_buf_cstr(&sql));
+                leat_test_fail(__FILE__, __LINE__, "%s\ntick %d row %u of %u/%u\n%s", w->sql[k], (int)w->tick, i,
+                               have->rows, want->rows, leat_buf_cstr(&sql));
         }
         leat_state_snapshot_unref(snapshot);
         leat_delta_clear(&slot->delta);
@@ -429,8 +451,13 @@ static void world_run(struct world *w, int ticks)
         }
 }
 
-#define TUMBLE "(SELECT *, leat_window_start(ts, INTERVAL '10 seconds') AS window_start, leat_window_start(ts, INTERVAL '10 seconds') + INTERVAL '10 seconds' AS window_end FROM scans)"
-#define HOP(slide, size) "(SELECT *, window_start + INTERVAL '" size " seconds' AS window_end FROM (SELECT *, unnest(leat_hop_starts(ts, INTERVAL '" slide " seconds', INTERVAL '" size " seconds')) AS window_start FROM scans))"
+#define TUMBLE \
+        "(SELECT *, leat_window_start(ts, INTERVAL '10 seconds') AS window_start, leat_window_start(ts, INTERVAL '10 " \
+        "seconds') + INTERVAL '10 seconds' AS window_end FROM scans)"
+#define HOP(slide, size) \
+        "(SELECT *, window_start + INTERVAL '" size \
+        " seconds' AS window_end FROM (SELECT *, unnest(leat_hop_starts(ts, INTERVAL '" slide \
+        " seconds', INTERVAL '" size " seconds')) AS window_start FROM scans))"
 
 static void check_one(const char *sql, const char *want, const struct leat_stream_options *options)
 {
@@ -449,69 +476,109 @@ LEAT_TEST(job_count)
 }
 LEAT_TEST(job_all_aggregates)
 {
-        check_one("SELECT site, count(*) AS n, count(weight) AS c, count(*) FILTER (WHERE weight > 3) AS cf, sum(weight) AS s, "
-                  "sum(price) AS sp, min(weight) AS mi, max(site || package_id) AS ms, bool_and(weight > -4) AS ba, bool_or(weight > 14) AS bo, "
+        check_one("SELECT site, count(*) AS n, count(weight) AS c, count(*) FILTER (WHERE weight > 3) AS cf, "
+                  "sum(weight) AS s, "
+                  "sum(price) AS sp, min(weight) AS mi, max(site || package_id) AS ms, bool_and(weight > -4) AS ba, "
+                  "bool_or(weight > 14) AS bo, "
                   "bit_and(weight) AS bi, bit_or(weight) AS bor, bit_xor(weight) AS bx, count_if(weight > 2) AS ci, "
-                  "min(ts) AS mt, max(price) AS mp, arg_max(weight, ts) AS am, arg_min(package_id, f) AS an, avg(weight) AS a, "
-                  "avg(price) AS ap, avg(f) AS af, sum(f) AS sf, stddev(f) AS sd, var_pop(f) AS vp, stddev_pop(weight) AS sdp, "
-                  "variance(weight) AS va FROM scans GROUP BY site", NULL, NULL);
+                  "min(ts) AS mt, max(price) AS mp, arg_max(weight, ts) AS am, arg_min(package_id, f) AS an, "
+                  "avg(weight) AS a, "
+                  "avg(price) AS ap, avg(f) AS af, sum(f) AS sf, stddev(f) AS sd, var_pop(f) AS vp, stddev_pop(weight) "
+                  "AS sdp, "
+                  "variance(weight) AS va FROM scans GROUP BY site",
+                  NULL, NULL);
 }
 LEAT_TEST(job_filter_having)
 {
-        check_one("SELECT upper(site) AS u, weight % 3 AS m, sum(weight) + 1 AS s FROM scans WHERE weight BETWEEN 1 AND 12 AND site IN "
-                  "('S1', 'S2', 'site-name-3-long', 'a', 'b', 'c', 'd', 'e', 'f') GROUP BY 1, 2 HAVING count(*) > 3", NULL, NULL);
+        check_one("SELECT upper(site) AS u, weight % 3 AS m, sum(weight) + 1 AS s FROM scans WHERE weight BETWEEN 1 "
+                  "AND 12 AND site IN "
+                  "('S1', 'S2', 'site-name-3-long', 'a', 'b', 'c', 'd', 'e', 'f') GROUP BY 1, 2 HAVING count(*) > 3",
+                  NULL, NULL);
 }
 LEAT_TEST(job_utc_arithmetic)
 {
-        check_one("SELECT ts - kafka_timestamp > INTERVAL '1 second' AS a, date_trunc('minute', ts) AS m, max(ts + INTERVAL '1 month 3 days') AS x, "
-                  "count(kafka_timestamp - ts) AS y, max(CAST(ts - kafka_timestamp AS TEXT)) AS z, max(ts - INTERVAL '90 minutes') AS w FROM scans GROUP BY 1, 2",
+        check_one("SELECT ts - kafka_timestamp > INTERVAL '1 second' AS a, date_trunc('minute', ts) AS m, max(ts + "
+                  "INTERVAL '1 month 3 days') AS x, "
+                  "count(kafka_timestamp - ts) AS y, max(CAST(ts - kafka_timestamp AS TEXT)) AS z, max(ts - INTERVAL "
+                  "'90 minutes') AS w FROM scans GROUP BY 1, 2",
                   NULL, NULL);
 }
 LEAT_TEST(job_tumble)
 {
-        check_one("SELECT site, window_start, window_end, count(*) AS n, max(weight) AS m FROM " TUMBLE " GROUP BY ALL", NULL, NULL);
+        check_one("SELECT site, window_start, window_end, count(*) AS n, max(weight) AS m FROM " TUMBLE " GROUP BY ALL",
+                  NULL, NULL);
 }
 LEAT_TEST(job_hop)
 {
-        check_one("SELECT site, window_start, window_end, count(*) AS n, max(weight) AS m, avg(f) AS a, stddev(f) AS sd FROM " HOP("5", "20") " GROUP BY ALL", NULL, NULL);
-        check_one("SELECT window_start, count(*) AS n, sum(weight) AS m FROM " HOP("4", "10") " GROUP BY ALL", NULL, NULL);
-        check_one("SELECT window_start, count(DISTINCT package_id) AS n, sum(weight) AS m FROM " HOP("4", "10") " GROUP BY ALL", NULL, NULL);
+        check_one("SELECT site, window_start, window_end, count(*) AS n, max(weight) AS m, avg(f) AS a, stddev(f) AS "
+                  "sd FROM " HOP("5", "20") " GROUP BY ALL",
+                  NULL, NULL);
+        check_one("SELECT window_start, count(*) AS n, sum(weight) AS m FROM " HOP("4", "10") " GROUP BY ALL", NULL,
+                  NULL);
+        check_one("SELECT window_start, count(DISTINCT package_id) AS n, sum(weight) AS m FROM " HOP(
+                          "4", "10") " GROUP BY ALL",
+                  NULL, NULL);
 }
 LEAT_TEST(job_distinct)
 {
         check_one("SELECT DISTINCT site, weight FROM scans", NULL, NULL);
-        check_one("SELECT site, count(DISTINCT package_id) AS n, count(*) AS c, sum(DISTINCT weight) AS s, count(DISTINCT weight) FILTER "
-                  "(WHERE price > 50) AS f FROM scans GROUP BY site", NULL, NULL);
+        check_one("SELECT site, count(DISTINCT package_id) AS n, count(*) AS c, sum(DISTINCT weight) AS s, "
+                  "count(DISTINCT weight) FILTER "
+                  "(WHERE price > 50) AS f FROM scans GROUP BY site",
+                  NULL, NULL);
         check_one("SELECT site FROM scans UNION SELECT package_id FROM scans WHERE weight > 3", NULL, NULL);
 }
 LEAT_TEST(job_updating)
 {
-        check_one("SELECT n % 7 AS k, count(*) AS c, max(n) AS m, min(n) AS mi, avg(n) AS a, sum(n) AS s, count(DISTINCT site) AS d, stddev(s) AS sd, "
-                  "bool_and(n > 5) AS b, sum(d) AS sd2 FROM (SELECT site, weight, count(*) AS n, sum(weight) AS s, sum(f) AS d FROM scans GROUP BY site, weight) GROUP BY 1",
+        check_one("SELECT n % 7 AS k, count(*) AS c, max(n) AS m, min(n) AS mi, avg(n) AS a, sum(n) AS s, "
+                  "count(DISTINCT site) AS d, stddev(s) AS sd, "
+                  "bool_and(n > 5) AS b, sum(d) AS sd2 FROM (SELECT site, weight, count(*) AS n, sum(weight) AS s, "
+                  "sum(f) AS d FROM scans GROUP BY site, weight) GROUP BY 1",
                   NULL, NULL);
-        check_one("SELECT count(*) AS c, max(n) AS m FROM (SELECT site, count(*) AS n FROM scans GROUP BY site)", NULL, NULL);
-        check_one("SELECT n FROM (SELECT site, count(*) AS n FROM scans GROUP BY site) UNION ALL SELECT weight FROM (SELECT weight, count(*) AS c FROM scans GROUP BY weight HAVING count(*) % 2 = 0)", NULL, NULL);
+        check_one("SELECT count(*) AS c, max(n) AS m FROM (SELECT site, count(*) AS n FROM scans GROUP BY site)", NULL,
+                  NULL);
+        check_one("SELECT n FROM (SELECT site, count(*) AS n FROM scans GROUP BY site) UNION ALL SELECT weight FROM "
+                  "(SELECT weight, count(*) AS c FROM scans GROUP BY weight HAVING count(*) % 2 = 0)",
+                  NULL, NULL);
 }
 LEAT_TEST(job_lookup)
 {
-        check_one("SELECT t.region, t.name, count(*) AS n FROM scans s JOIN stations t ON s.site = t.id WHERE t.name <> 'x' GROUP BY ALL", NULL, NULL);
-        check_one("SELECT t.region, count(*) AS n, count(t.id) AS m FROM stations t JOIN scans s ON s.site = t.id AND s.weight > 3 GROUP BY ALL", NULL, NULL);
-        check_one("SELECT upper(t.region) AS r, coalesce(t.name, 'none') AS nm, count(*) AS n FROM scans s LEFT JOIN (SELECT id, region, name FROM stations WHERE name <> 'x') t ON s.site = t.id AND s.weight > 5 GROUP BY ALL", NULL, NULL);
-        check_one("SELECT t.region, u.name, count(*) AS n FROM scans s LEFT JOIN stations t ON s.site = t.id LEFT JOIN stations u ON t.id = u.id GROUP BY ALL", NULL, NULL);
+        check_one("SELECT t.region, t.name, count(*) AS n FROM scans s JOIN stations t ON s.site = t.id WHERE t.name "
+                  "<> 'x' GROUP BY ALL",
+                  NULL, NULL);
+        check_one("SELECT t.region, count(*) AS n, count(t.id) AS m FROM stations t JOIN scans s ON s.site = t.id AND "
+                  "s.weight > 3 GROUP BY ALL",
+                  NULL, NULL);
+        check_one("SELECT upper(t.region) AS r, coalesce(t.name, 'none') AS nm, count(*) AS n FROM scans s LEFT JOIN "
+                  "(SELECT id, region, name FROM stations WHERE name <> 'x') t ON s.site = t.id AND s.weight > 5 GROUP "
+                  "BY ALL",
+                  NULL, NULL);
+        check_one("SELECT t.region, u.name, count(*) AS n FROM scans s LEFT JOIN stations t ON s.site = t.id LEFT JOIN "
+                  "stations u ON t.id = u.id GROUP BY ALL",
+                  NULL, NULL);
 }
 LEAT_TEST(job_union)
 {
-        check_one("SELECT k, count(*) AS n FROM (SELECT site AS k, weight FROM scans UNION ALL SELECT package_id, 3 FROM scans WHERE weight > 7) GROUP BY k", NULL, NULL);
+        check_one("SELECT k, count(*) AS n FROM (SELECT site AS k, weight FROM scans UNION ALL SELECT package_id, 3 "
+                  "FROM scans WHERE weight > 7) GROUP BY k",
+                  NULL, NULL);
 }
 LEAT_TEST(job_late)
 {
-        struct leat_stream_options drop = {.late = LEAT_STREAM_LATE_DROP}, grace = {.late = LEAT_STREAM_LATE_GRACE, .grace_us = 3000000};
+        struct leat_stream_options drop = {.late = LEAT_STREAM_LATE_DROP},
+                                   grace = {.late = LEAT_STREAM_LATE_GRACE, .grace_us = 3000000};
         check_one("SELECT site, window_start, count(*) AS n, count(DISTINCT weight) AS d FROM " TUMBLE " GROUP BY ALL",
-                  "SELECT site, window_start, count(*) AS n, count(DISTINCT weight) AS d FROM " TUMBLE " WHERE window_end > w_at GROUP BY ALL", &drop);
+                  "SELECT site, window_start, count(*) AS n, count(DISTINCT weight) AS d FROM " TUMBLE
+                  " WHERE window_end > w_at GROUP BY ALL",
+                  &drop);
         check_one("SELECT window_end, count(*) AS n FROM " TUMBLE " GROUP BY ALL",
-                  "SELECT window_end, count(*) AS n FROM " TUMBLE " WHERE window_end + INTERVAL '3 seconds' > w_at GROUP BY ALL", &grace);
-        check_one("SELECT site, window_start, count(*) AS n FROM " HOP("5", "20") " GROUP BY ALL",
-                  "SELECT site, window_start, count(*) AS n FROM " HOP("5", "20") " WHERE window_end > w_at GROUP BY ALL", &drop);
+                  "SELECT window_end, count(*) AS n FROM " TUMBLE
+                  " WHERE window_end + INTERVAL '3 seconds' > w_at GROUP BY ALL",
+                  &grace);
+        check_one(
+                "SELECT site, window_start, count(*) AS n FROM " HOP("5", "20") " GROUP BY ALL",
+                "SELECT site, window_start, count(*) AS n FROM " HOP("5", "20") " WHERE window_end > w_at GROUP BY ALL",
+                &drop);
 }
 
 /* The oracle shows windows that the watermark has passed; @want has one %lld for it. */
@@ -538,34 +605,45 @@ LEAT_TEST(job_closed)
         struct leat_stream_options again = {.emit = LEAT_STREAM_ON_CLOSE, .late = LEAT_STREAM_LATE_REEMIT};
         check_closed("SELECT site, window_start, count(*) AS n FROM " TUMBLE " GROUP BY ALL",
                      "SELECT site, window_start, count(*) AS n FROM " TUMBLE
-                     " WHERE window_end > w_at AND window_end <= make_timestamptz(%lld) GROUP BY ALL", &close);
-        check_closed("SELECT window_end, count(DISTINCT site) AS n FROM " TUMBLE " GROUP BY ALL HAVING count(*) > 3",
-                     "SELECT window_end, count(DISTINCT site) AS n FROM " TUMBLE
-                     " WHERE window_end > w_at AND window_end <= make_timestamptz(%lld) GROUP BY ALL HAVING count(*) > 3", &close);
+                     " WHERE window_end > w_at AND window_end <= make_timestamptz(%lld) GROUP BY ALL",
+                     &close);
+        check_closed(
+                "SELECT window_end, count(DISTINCT site) AS n FROM " TUMBLE " GROUP BY ALL HAVING count(*) > 3",
+                "SELECT window_end, count(DISTINCT site) AS n FROM " TUMBLE
+                " WHERE window_end > w_at AND window_end <= make_timestamptz(%lld) GROUP BY ALL HAVING count(*) > 3",
+                &close);
         check_closed("SELECT site, window_start, count(*) AS n FROM " HOP("3", "9") " GROUP BY ALL",
-                     "SELECT site, window_start, count(*) AS n FROM " HOP("3", "9")
-                     " WHERE window_end > w_at AND window_end <= make_timestamptz(%lld) GROUP BY ALL", &close);
+                     "SELECT site, window_start, count(*) AS n FROM " HOP(
+                             "3", "9") " WHERE window_end > w_at AND window_end <= make_timestamptz(%lld) GROUP BY ALL",
+                     &close);
         check_closed("SELECT site, window_start, count(*) AS n FROM " TUMBLE " GROUP BY ALL",
                      "SELECT site, window_start, count(*) AS n FROM " TUMBLE
-                     " WHERE window_end <= make_timestamptz(%lld) GROUP BY ALL", &again);
+                     " WHERE window_end <= make_timestamptz(%lld) GROUP BY ALL",
+                     &again);
 }
 
 LEAT_TEST(job_retention)
 {
         struct leat_stream_options keep = {.retention_us = 20000000};
-        check_closed("SELECT site, window_start, count(*) AS n FROM " TUMBLE " GROUP BY ALL",
-                     "SELECT site, window_start, count(*) AS n FROM " TUMBLE
-                     " WHERE window_start >= leat_window_start(w_at - INTERVAL '20 seconds', INTERVAL '10 seconds') AND window_start >= "
-                     "leat_window_start(make_timestamptz(%lld) - INTERVAL '20 seconds', INTERVAL '10 seconds') GROUP BY ALL", &keep);
+        check_closed(
+                "SELECT site, window_start, count(*) AS n FROM " TUMBLE " GROUP BY ALL",
+                "SELECT site, window_start, count(*) AS n FROM " TUMBLE
+                " WHERE window_start >= leat_window_start(w_at - INTERVAL '20 seconds', INTERVAL '10 seconds') AND "
+                "window_start >= "
+                "leat_window_start(make_timestamptz(%lld) - INTERVAL '20 seconds', INTERVAL '10 seconds') GROUP BY ALL",
+                &keep);
         check_closed("SELECT site, weight, ts FROM scans WHERE weight > 3",
-                     "SELECT site, weight, ts FROM scans WHERE weight > 3 AND ts >= leat_window_start(w_at - INTERVAL '20 seconds', INTERVAL '1 second') AND ts >= "
-                     "leat_window_start(make_timestamptz(%lld) - INTERVAL '20 seconds', INTERVAL '1 second')", &keep);
+                     "SELECT site, weight, ts FROM scans WHERE weight > 3 AND ts >= leat_window_start(w_at - INTERVAL "
+                     "'20 seconds', INTERVAL '1 second') AND ts >= "
+                     "leat_window_start(make_timestamptz(%lld) - INTERVAL '20 seconds', INTERVAL '1 second')",
+                     &keep);
 }
 
 LEAT_TEST(job_views_on_views)
 {
         struct world *w = world_new(leat_test_seed());
-        job_add(w, "a", "SELECT site, window_start, count(*) AS n, max(weight) AS m FROM " TUMBLE " GROUP BY ALL", NULL, NULL);
+        job_add(w, "a", "SELECT site, window_start, count(*) AS n, max(weight) AS m FROM " TUMBLE " GROUP BY ALL", NULL,
+                NULL);
         job_add(w, "b", "SELECT site, sum(n) AS s, max(m) AS mm FROM a WHERE n > 2 GROUP BY site", NULL, NULL);
         job_add(w, "c", "SELECT count(*) AS c, max(s) AS x FROM b", NULL, NULL);
         job_add(w, "d", "SELECT window_start, sum(n) AS s FROM a GROUP BY window_start", NULL, NULL);

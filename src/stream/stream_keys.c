@@ -42,7 +42,8 @@ static uint64_t value_hash(const struct leat_column *col, uint32_t row)
                 return leat_hash64(1, text.data, text.len);
         }
         if (col->type.id == LEAT_T_DOUBLE || col->type.id == LEAT_T_FLOAT) {
-                double value = col->type.id == LEAT_T_DOUBLE ? *(const double *)(const void *)at : (double)*(const float *)(const void *)at;
+                double value = col->type.id == LEAT_T_DOUBLE ? *(const double *)(const void *)at
+                                                             : (double)*(const float *)(const void *)at;
                 if (isnan(value))
                         return 7;
                 value += 0.0; /* -0 is 0 */
@@ -64,7 +65,8 @@ static bool value_eq(const struct leat_column *a, uint32_t i, const struct leat_
         return !valid || leat_column_compare(a, i, b, j) == 0;
 }
 
-static bool key_eq(const struct leat_keys *keys, const struct entry *entry, const struct leat_batch *batch, uint32_t row)
+static bool key_eq(const struct leat_keys *keys, const struct entry *entry, const struct leat_batch *batch,
+                   uint32_t row)
 {
         for (uint32_t k = 0; k < keys->key_count; k++)
                 if (!value_eq(&entry->batch->columns[k], entry->row, &batch->columns[k], row))
@@ -116,7 +118,8 @@ void leat_keys_add(struct leat_keys *keys, const struct leat_batch *batch, uint3
                 if (2 * (uint64_t)keys->count >= keys->cap)
                         table_grow(keys);
                 uint32_t at = (uint32_t)hash & (keys->cap - 1);
-                while (keys->table[at].id != 0 && !(keys->table[at].hash == hash && key_eq(keys, &keys->table[at], batch, row)))
+                while (keys->table[at].id != 0 &&
+                       !(keys->table[at].hash == hash && key_eq(keys, &keys->table[at], batch, row)))
                         at = (at + 1) & (keys->cap - 1);
                 if (keys->table[at].id == 0) {
                         first_keep(keys, batch, row);
@@ -139,7 +142,8 @@ void leat_keys_columns(const struct leat_keys *keys, struct leat_arena *arena, s
                 col.data = leat_arena_alloc(arena, (size_t)keys->count * bytes + 1);
                 for (uint32_t i = 0; i < keys->count; i++) {
                         const struct leat_column *from = &keys->first[i]->columns[k];
-                        memcpy((uint8_t *)col.data + (size_t)i * bytes, (const uint8_t *)from->data + (size_t)keys->row[i] * bytes, bytes);
+                        memcpy((uint8_t *)col.data + (size_t)i * bytes,
+                               (const uint8_t *)from->data + (size_t)keys->row[i] * bytes, bytes);
                         if (!leat_column_valid(from, keys->row[i])) {
                                 leat_column_make_validity(arena, &col, keys->count);
                                 leat_column_set_null(&col, i);

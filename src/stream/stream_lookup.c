@@ -39,7 +39,8 @@ static void path_find(struct leat_stream_job *job, uint32_t number)
                 if (select->op != LEAT_OP_SELECT || select->where != NULL || select->unnest >= 0)
                         return;
                 for (uint32_t i = 0; i < count; i++) {
-                        if (!plain_column(select->exprs[columns[i]], &column) || column >= graph->nodes[select->inputs[0]].column_count)
+                        if (!plain_column(select->exprs[columns[i]], &column) ||
+                            column >= graph->nodes[select->inputs[0]].column_count)
                                 return;
                         columns[i] = column;
                 }
@@ -50,8 +51,10 @@ static void path_find(struct leat_stream_job *job, uint32_t number)
                         return;
                 keys[k] = columns[column];
         }
-        *path = (struct leat_lookup_path){.direct = graph->nodes[at].append_only && node->key_count <= 4, .node = at,
-                                          .columns = columns, .keys = keys};
+        *path = (struct leat_lookup_path){.direct = graph->nodes[at].append_only && node->key_count <= 4,
+                                          .node = at,
+                                          .columns = columns,
+                                          .keys = keys};
 }
 
 int leat_lookup_prepare(struct leat_stream_job *job, uint32_t number, struct leat_error *err)
@@ -85,7 +88,8 @@ static struct leat_batch *rows_direct(struct leat_stream_job *job, uint32_t numb
         const struct leat_lookup_path *path = &job->paths[number];
         const struct leat_slot *slot = job->rt->slots[job->slot_base + path->node];
         uint32_t left = job->graph->nodes[node->inputs[0]].column_count;
-        if (!path->direct || slot->delta.count != 1 || slot->skip != NULL || slot->ranged || slot->delta.weights[0] != NULL)
+        if (!path->direct || slot->delta.count != 1 || slot->skip != NULL || slot->ranged ||
+            slot->delta.weights[0] != NULL)
                 return NULL;
         const struct leat_batch *from = slot->delta.batches[0];
         struct leat_batch *rows = leat_arena_zalloc(arena, sizeof *rows);
@@ -110,8 +114,8 @@ static bool memo_fits(const struct leat_lookup_memo *memo, uint64_t arr_id, cons
 }
 
 /* Keyed topics change before all jobs of the tick, so what was found stays true until its end. */
-static int find(struct leat_tick_run *run, uint64_t arr_id, const struct leat_batch *keys, bool keep, struct leat_batch **ret_right,
-                uint64_t **ret_found, struct leat_error *err)
+static int find(struct leat_tick_run *run, uint64_t arr_id, const struct leat_batch *keys, bool keep,
+                struct leat_batch **ret_right, uint64_t **ret_found, struct leat_error *err)
 {
         for (uint32_t i = 0; keep && i < run->memo_count; i++) {
                 if (!memo_fits(&run->memos[i], arr_id, keys))
@@ -124,15 +128,18 @@ static int find(struct leat_tick_run *run, uint64_t arr_id, const struct leat_ba
         if (!keep || run->memo_count == LEAT_LOOKUP_MEMOS)
                 return 0;
         struct leat_lookup_memo *memo = &run->memos[run->memo_count++];
-        *memo = (struct leat_lookup_memo){.arr_id = arr_id, .rows = keys->rows, .key_count = keys->column_count,
-                                          .right = *ret_right, .found = *ret_found};
+        *memo = (struct leat_lookup_memo){.arr_id = arr_id,
+                                          .rows = keys->rows,
+                                          .key_count = keys->column_count,
+                                          .right = *ret_right,
+                                          .found = *ret_found};
         for (uint32_t k = 0; k < keys->column_count; k++)
                 memo->keys[k] = keys->columns[k].data;
         return 0;
 }
 
-static int right_columns(struct leat_stream_job *job, uint32_t number, const struct leat_batch *right, struct leat_column *to,
-                         struct leat_error *err)
+static int right_columns(struct leat_stream_job *job, uint32_t number, const struct leat_batch *right,
+                         struct leat_column *to, struct leat_error *err)
 {
         const struct leat_node *node = &job->graph->nodes[number];
         const struct leat_lookup *lookup = &job->lookups[number];
@@ -141,8 +148,8 @@ static int right_columns(struct leat_stream_job *job, uint32_t number, const str
                 while (k < lookup->column_count && strcmp(lookup->names[k], node->names[i]) != 0)
                         k++;
                 if (k == lookup->column_count)
-                        return leat_error_set(err, LEAT_ENOCOLUMN, "view %s: topic %s has no column %s any more", job->name,
-                                              node->relation, node->names[i]);
+                        return leat_error_set(err, LEAT_ENOCOLUMN, "view %s: topic %s has no column %s any more",
+                                              job->name, node->relation, node->names[i]);
                 to[i] = right->columns[k];
         }
         return 0;
@@ -172,7 +179,8 @@ int leat_lookup_run(struct leat_stream_job *job, uint32_t number, struct leat_ti
         uint8_t *matched = leat_arena_alloc(run->arena, rows->rows);
         for (uint32_t i = 0; i < rows->rows; i++)
                 matched[i] = found[i >> 6] >> (i & 63) & 1;
-        out->columns[node->column_count - 1] = (struct leat_column){.type = leat_type_of(LEAT_T_BOOLEAN), .data = matched};
+        out->columns[node->column_count - 1] =
+                (struct leat_column){.type = leat_type_of(LEAT_T_BOOLEAN), .data = matched};
         leat_delta_add(delta, out, NULL);
         return 0;
 }

@@ -57,8 +57,8 @@ static int fence_write(struct leat_worker *w, int64_t *ret_offset, struct leat_e
         leat_buf_done(&value);
         LEAT_TRY(rc);
         if (fence.err.code != 0 || !fence.done)
-                return leat_error_set(err, fence.err.code != 0 ? fence.err.code : LEAT_EIO, "the tick topic takes no records: %s",
-                                      fence.err.message);
+                return leat_error_set(err, fence.err.code != 0 ? fence.err.code : LEAT_EIO,
+                                      "the tick topic takes no records: %s", fence.err.message);
         *ret_offset = fence.offset;
         return 0;
 }
@@ -90,11 +90,16 @@ static int keyed_define(struct leat_worker *w, const struct leat_snapshot *objec
                 const char **names;
                 struct leat_type *types;
                 uint32_t count;
-                if (input->arr_id == 0 || topic == NULL || topic->kind != LEAT_OBJECT_TOPIC || leat_state_def(w->state, input->arr_id) != NULL)
+                if (input->arr_id == 0 || topic == NULL || topic->kind != LEAT_OBJECT_TOPIC ||
+                    leat_state_def(w->state, input->arr_id) != NULL)
                         continue;
                 leat_keyed_names(topic->topic, w->last_arena, &names, &types, &count);
-                struct leat_arr_def def = {.id = input->arr_id, .mode = LEAT_ARR_MAP, .key_count = topic->topic->key_count,
-                                           .column_count = count, .types = types, .time_column = -1};
+                struct leat_arr_def def = {.id = input->arr_id,
+                                           .mode = LEAT_ARR_MAP,
+                                           .key_count = topic->topic->key_count,
+                                           .column_count = count,
+                                           .types = types,
+                                           .time_column = -1};
                 LEAT_TRY(leat_state_define(w->state, &def, err));
         }
         return 0;
@@ -145,9 +150,13 @@ static int replay(struct leat_worker *w, const struct leat_snapshot *objects, co
                                 if (rc != 0 || tick == NULL)
                                         continue;
                                 if (first && tick->tick != w->tick + 1 && w->tick == 0) {
-                                        rc = leat_error_set(err, LEAT_ECORRUPT, "the state of pipeline %s is gone: its ticks begin at %" PRId64,
-                                                            w->options->pipeline, tick->tick);
-                                        leat_error_hint(err, "delete the topic %s and restart: its views are then made anew", w->tick_topic);
+                                        rc = leat_error_set(
+                                                err, LEAT_ECORRUPT,
+                                                "the state of pipeline %s is gone: its ticks begin at %" PRId64,
+                                                w->options->pipeline, tick->tick);
+                                        leat_error_hint(err,
+                                                        "delete the topic %s and restart: its views are then made anew",
+                                                        w->tick_topic);
                                         break;
                                 }
                                 first = false;
@@ -177,8 +186,8 @@ int leat_worker_recover(struct leat_worker *w, struct leat_error *err)
         LEAT_TRY_GOTO(topic_open(w, &topic, err));
         LEAT_TRY_GOTO(fence_write(w, &fence, err));
         leat_worker_state_dir(w->options->data_dir, w->options->pipeline, dir);
-        struct leat_state_options options = {.role = LEAT_STATE_WRITER, .dir = dir,
-                                             .memory_bytes = leat_param(LEAT_P_WORKER_STATE_MEMORY)};
+        struct leat_state_options options = {
+                .role = LEAT_STATE_WRITER, .dir = dir, .memory_bytes = leat_param(LEAT_P_WORKER_STATE_MEMORY)};
         LEAT_TRY_GOTO(leat_state_open(&options, &w->state, &w->tick, &extra, err));
         if (w->tick > 0) {
                 uint8_t *copy = leat_arena_alloc(w->last_arena, extra.len + 1);
@@ -194,8 +203,8 @@ int leat_worker_recover(struct leat_worker *w, struct leat_error *err)
         w->durable_tick = w->tick;
         w->published_us = leat_os_monotonic_us();
         leat_diag(LEAT_DIAG_INFO, "stream", "pipeline begins",
-                  "pipeline=%s incarnation=%" PRIu64 " manifest=%" PRId64 " tick=%" PRId64 " ms=%" PRId64, w->options->pipeline,
-                  w->incarnation, manifest, w->tick, (leat_os_monotonic_us() - begun) / 1000);
+                  "pipeline=%s incarnation=%" PRIu64 " manifest=%" PRId64 " tick=%" PRId64 " ms=%" PRId64,
+                  w->options->pipeline, w->incarnation, manifest, w->tick, (leat_os_monotonic_us() - begun) / 1000);
         rc = 0;
 fail:
         leat_buf_done(&extra);

@@ -27,8 +27,8 @@ struct leat_slot {
         uint32_t column_count; /* without w */
         const char **names;    /* NULL: c0, c1 ... */
         struct leat_type *types;
-        bool weighted;         /* has the column w */
-        const uint32_t *map;   /* column -> column of the batches; NULL: the same */
+        bool weighted;       /* has the column w */
+        const uint32_t *map; /* column -> column of the batches; NULL: the same */
         struct leat_delta delta;
         /* Only these rows of all batches taken together; used to find bad rows. */
         bool ranged;
@@ -102,7 +102,8 @@ struct leat_state_snapshot *leat_tick_run_snapshot(struct leat_tick_run *run);
 /* Applies a change to the state and adds it to the tick's sections. */
 int leat_tick_run_apply(struct leat_tick_run *run, uint64_t arr, struct leat_batch *rows, int64_t *weights,
                         struct leat_error *err) LEAT_NODISCARD;
-int leat_tick_run_expire(struct leat_tick_run *run, uint64_t arr, int64_t time_us, struct leat_error *err) LEAT_NODISCARD;
+int leat_tick_run_expire(struct leat_tick_run *run, uint64_t arr, int64_t time_us,
+                         struct leat_error *err) LEAT_NODISCARD;
 void leat_tick_run_done(struct leat_tick_run *run);
 
 /* ---- jobs (stream_job.c, stream_agg.c) ----------------------------------------------------------- */
@@ -121,7 +122,7 @@ struct leat_agg_plans {
         uint32_t *part_at;            /* accumulator -> its first part in the combined partial rows */
         uint32_t part_columns;        /* groups, n, parts */
         struct leat_type *part_types;
-        uint32_t slot_at;             /* first slot of the distinct sets */
+        uint32_t slot_at; /* first slot of the distinct sets */
 };
 
 /* A lookup whose input only passes columns on from a node with rows: it takes them from there, nothing is computed. */
@@ -139,30 +140,31 @@ struct leat_stream_job {
         struct leat_stream_graph *graph;
         struct leat_runtime *rt;
         uint32_t slot_base, slot_count;
-        struct leat_agg_plans *aggs;    /* one a node */
+        struct leat_agg_plans *aggs;     /* one a node */
         struct leat_plan **lookup_plans; /* one a node */
         struct leat_lookup_path *paths;  /* one a node */
-        struct leat_lookup *lookups;    /* one a node; set by the owner */
-        struct leat_plan *top_plan;     /* APPEND, ROWS: the view's rows */
-        struct leat_plan *out_plan;     /* the view's columns of out_slot, with w; made at first use */
-        uint32_t out_slot;              /* number in the job */
+        struct leat_lookup *lookups;     /* one a node; set by the owner */
+        struct leat_plan *top_plan;      /* APPEND, ROWS: the view's rows */
+        struct leat_plan *out_plan;      /* the view's columns of out_slot, with w; made at first use */
+        uint32_t out_slot;               /* number in the job */
         /* the tick */
-        int64_t watermark_us;     /* at the start of the tick; INT64_MIN: none */
+        int64_t watermark_us;      /* at the start of the tick; INT64_MIN: none */
         int64_t next_watermark_us; /* at its end */
         bool first_tick;           /* makes the row of aggregates without GROUP BY */
         int64_t late_rows, rows_in, rows_out;
-        struct leat_delta out;    /* changes of arrangement 0, with weights */
+        struct leat_delta out;       /* changes of arrangement 0, with weights */
         struct leat_batch *out_rows; /* the same as the view's columns and w, when somebody asked; NULL: none */
 };
 /* Prepares all statements. @graph must live in @arena, which the job takes over. */
 int leat_stream_job_open(struct leat_runtime *rt, struct leat_arena *arena, struct leat_stream_graph *graph,
-                         uint64_t view_id, const char *name, struct leat_stream_job **ret_job, struct leat_error *err)
-        LEAT_NODISCARD;
+                         uint64_t view_id, const char *name, struct leat_stream_job **ret_job,
+                         struct leat_error *err) LEAT_NODISCARD;
 void leat_stream_job_close(struct leat_stream_job *job);
 /* The slot of a SOURCE node: set its delta before each tick. */
 struct leat_slot *leat_stream_job_source(struct leat_stream_job *job, uint32_t node);
 /* Defines its arrangements in @state. */
-int leat_stream_job_define(struct leat_stream_job *job, struct leat_state *state, struct leat_error *err) LEAT_NODISCARD;
+int leat_stream_job_define(struct leat_stream_job *job, struct leat_state *state,
+                           struct leat_error *err) LEAT_NODISCARD;
 /* One tick over what stands in the source slots. After an error the state holds a part of the tick. */
 int leat_stream_job_run(struct leat_stream_job *job, struct leat_tick_run *run, struct leat_error *err) LEAT_NODISCARD;
 /* Runs the statements over what stands in the source slots and throws the rows away: an error means that a row in them
@@ -175,12 +177,13 @@ int leat_stream_job_out(struct leat_stream_job *job, struct leat_tick_run *run, 
 int64_t leat_stream_job_horizon(const struct leat_stream_job *job, uint32_t arr, int64_t watermark_us);
 
 int leat_lookup_prepare(struct leat_stream_job *job, uint32_t number, struct leat_error *err) LEAT_NODISCARD;
-int leat_lookup_run(struct leat_stream_job *job, uint32_t number, struct leat_tick_run *run, struct leat_error *err)
-        LEAT_NODISCARD;
+int leat_lookup_run(struct leat_stream_job *job, uint32_t number, struct leat_tick_run *run,
+                    struct leat_error *err) LEAT_NODISCARD;
 
-int leat_agg_prepare(struct leat_stream_job *job, uint32_t node, uint32_t slot_at, struct leat_error *err) LEAT_NODISCARD;
+int leat_agg_prepare(struct leat_stream_job *job, uint32_t node, uint32_t slot_at,
+                     struct leat_error *err) LEAT_NODISCARD;
 void leat_agg_plans_done(struct leat_stream_job *job, uint32_t node);
-int leat_agg_run(struct leat_stream_job *job, uint32_t node, struct leat_tick_run *run, struct leat_error *err)
-        LEAT_NODISCARD;
+int leat_agg_run(struct leat_stream_job *job, uint32_t node, struct leat_tick_run *run,
+                 struct leat_error *err) LEAT_NODISCARD;
 
 #endif

@@ -5,11 +5,16 @@
 #include "stream_test.h"
 
 static const char *const scans_names[] = {"package_id", "site", "weight", "ts", "price", "f", "kafka_timestamp"};
-static const struct leat_type scans_types[] = {{.id = LEAT_T_VARCHAR}, {.id = LEAT_T_VARCHAR}, {.id = LEAT_T_INTEGER},
-                                               {.id = LEAT_T_TIMESTAMPTZ}, {.id = LEAT_T_DECIMAL, .width = 10, .scale = 2},
-                                               {.id = LEAT_T_DOUBLE}, {.id = LEAT_T_TIMESTAMPTZ}};
+static const struct leat_type scans_types[] = {{.id = LEAT_T_VARCHAR},
+                                               {.id = LEAT_T_VARCHAR},
+                                               {.id = LEAT_T_INTEGER},
+                                               {.id = LEAT_T_TIMESTAMPTZ},
+                                               {.id = LEAT_T_DECIMAL, .width = 10, .scale = 2},
+                                               {.id = LEAT_T_DOUBLE},
+                                               {.id = LEAT_T_TIMESTAMPTZ}};
 static const char *const stations_names[] = {"id", "name", "region"};
-static const struct leat_type stations_types[] = {{.id = LEAT_T_VARCHAR}, {.id = LEAT_T_VARCHAR}, {.id = LEAT_T_VARCHAR}};
+static const struct leat_type stations_types[] = {
+        {.id = LEAT_T_VARCHAR}, {.id = LEAT_T_VARCHAR}, {.id = LEAT_T_VARCHAR}};
 static const uint32_t stations_keys[] = {0};
 
 static void relation_add(struct stream_fixture *fx, struct leat_stream_relation relation)
@@ -35,12 +40,22 @@ struct stream_fixture *stream_fixture_new(void)
         fx->arena = leat_arena_new(0);
         CHECK_OK(leat_engine_open(&options, &fx->engine, &err), &err);
         CHECK_OK(leat_conn_open(fx->engine, NULL, NULL, &fx->conn, &err), &err);
-        relation_add(fx, (struct leat_stream_relation){.name = "scans", .kind = LEAT_STREAM_TOPIC, .object_id = 1,
-                                                       .column_count = 7, .names = scans_names, .types = scans_types,
+        relation_add(fx, (struct leat_stream_relation){.name = "scans",
+                                                       .kind = LEAT_STREAM_TOPIC,
+                                                       .object_id = 1,
+                                                       .column_count = 7,
+                                                       .names = scans_names,
+                                                       .types = scans_types,
                                                        .time_column = 3});
-        relation_add(fx, (struct leat_stream_relation){.name = "stations", .kind = LEAT_STREAM_KEYED, .object_id = 2,
-                                                       .column_count = 3, .names = stations_names, .types = stations_types,
-                                                       .time_column = -1, .key_count = 1, .keys = stations_keys});
+        relation_add(fx, (struct leat_stream_relation){.name = "stations",
+                                                       .kind = LEAT_STREAM_KEYED,
+                                                       .object_id = 2,
+                                                       .column_count = 3,
+                                                       .names = stations_names,
+                                                       .types = stations_types,
+                                                       .time_column = -1,
+                                                       .key_count = 1,
+                                                       .keys = stations_keys});
         return fx;
 }
 
@@ -55,10 +70,14 @@ void stream_fixture_free(struct stream_fixture *fx)
 void stream_fixture_view(struct stream_fixture *fx, const char *name, const struct leat_stream_graph *graph)
 {
         const struct leat_stream_output *out = leat_stream_output(graph);
-        relation_add(fx, (struct leat_stream_relation){.name = name, .kind = LEAT_STREAM_VIEW,
+        relation_add(fx, (struct leat_stream_relation){.name = name,
+                                                       .kind = LEAT_STREAM_VIEW,
                                                        .object_id = 100 + fx->relation_count,
-                                                       .column_count = out->column_count, .names = out->names,
-                                                       .types = out->types, .time_column = -1, .graph = graph});
+                                                       .column_count = out->column_count,
+                                                       .names = out->names,
+                                                       .types = out->types,
+                                                       .time_column = -1,
+                                                       .graph = graph});
 }
 
 int stream_fixture_compile(struct stream_fixture *fx, const char *sql, const struct leat_stream_options *options,

@@ -150,8 +150,9 @@ static int section_put(struct encoder *enc, const struct leat_tick_section *sect
                 return 0;
         }
         if (count <= 1)
-                return leat_error_set(enc->err, LEAT_ETOOBIG, "one row of a view has %zu bytes; at most %zu fit into a tick",
-                                      enc->buf.len, enc->value_max);
+                return leat_error_set(enc->err, LEAT_ETOOBIG,
+                                      "one row of a view has %zu bytes; at most %zu fit into a tick", enc->buf.len,
+                                      enc->value_max);
         /* as many parts as the size asks for, a little smaller than needed */
         uint32_t parts = (uint32_t)(enc->buf.len / enc->value_max) + 1, step = count / (parts + parts / 8 + 1) + 1;
         if (step >= count)
@@ -164,8 +165,8 @@ static int section_put(struct encoder *enc, const struct leat_tick_section *sect
 int leat_tick_encode(struct leat_arena *arena, const struct leat_tick *tick, size_t value_max,
                      struct leat_view **ret_values, uint32_t *ret_count, struct leat_error *err)
 {
-        struct encoder enc = {.arena = arena, .tick = tick, .value_max = value_max != 0 ? value_max : VALUE_MAX_DEFAULT,
-                              .err = err};
+        struct encoder enc = {
+                .arena = arena, .tick = tick, .value_max = value_max != 0 ? value_max : VALUE_MAX_DEFAULT, .err = err};
         int rc = 0;
         for (uint32_t i = 0; i < tick->section_count && rc == 0; i++)
                 if (tick->sections[i].rows->rows > 0)
@@ -176,8 +177,8 @@ int leat_tick_encode(struct leat_arena *arena, const struct leat_tick *tick, siz
                 leat_buf_uvarint(&enc.buf, enc.count);
                 leat_tick_encode_commit(tick, &enc.buf);
                 if (enc.buf.len > enc.value_max)
-                        rc = leat_error_set(err, LEAT_ETOOBIG, "the commit of a tick has %zu bytes: too many partitions",
-                                            enc.buf.len);
+                        rc = leat_error_set(err, LEAT_ETOOBIG,
+                                            "the commit of a tick has %zu bytes: too many partitions", enc.buf.len);
                 else
                         value_add(&enc);
         }
@@ -206,7 +207,8 @@ static uint32_t count_get(struct leat_cursor *cur)
         return (uint32_t)count;
 }
 
-static const struct leat_tick_position *positions_get(struct leat_arena *arena, struct leat_cursor *cur, uint32_t *ret_count)
+static const struct leat_tick_position *positions_get(struct leat_arena *arena, struct leat_cursor *cur,
+                                                      uint32_t *ret_count)
 {
         uint32_t count = count_get(cur);
         struct leat_tick_position *positions = leat_arena_zalloc(arena, (count + 1) * sizeof *positions);
@@ -284,7 +286,8 @@ int leat_tick_decode_commit(struct leat_arena *arena, struct leat_view bytes, st
         tick.expires = expires;
         tick.expire_count = count;
         if (cur.failed || cur.at != cur.end)
-                return leat_error_set(err, LEAT_ECORRUPT, "damaged commit of a tick near byte %zu", leat_cursor_pos(&cur));
+                return leat_error_set(err, LEAT_ECORRUPT, "damaged commit of a tick near byte %zu",
+                                      leat_cursor_pos(&cur));
         *ret_tick = tick;
         return 0;
 }
@@ -293,7 +296,7 @@ struct leat_tick_reader {
         struct leat_arena *arenas[2]; /* the tick being put together, and the one given out last */
         uint64_t incarnation;
         int64_t last_tick;
-        int64_t pending_tick;  /* 0: none */
+        int64_t pending_tick; /* 0: none */
         struct leat_tick_section *sections;
         uint32_t section_count, section_cap;
         struct leat_tick tick;
@@ -343,7 +346,8 @@ static int section_take(struct leat_tick_reader *reader, struct leat_cursor *cur
                 pending_drop(reader);
                 reader->pending_tick = tick;
         }
-        if (number != reader->section_count) { /* written twice, or its beginning was cut off: the commit will not match */
+        if (number !=
+            reader->section_count) { /* written twice, or its beginning was cut off: the commit will not match */
                 if (number > reader->section_count)
                         reader->pending_tick = 0;
                 return 0;
@@ -352,8 +356,8 @@ static int section_take(struct leat_tick_reader *reader, struct leat_cursor *cur
         size_t len = leat_cursor_left(cur);
         uint8_t *copy = leat_arena_alloc(arena, len + 64);
         memcpy(copy, cur->at, len);
-        LEAT_TRY(leat_state_section_decode(arena, leat_view_of(copy, len), &section.arr_id, &section.rows, &section.weights,
-                                           err));
+        LEAT_TRY(leat_state_section_decode(arena, leat_view_of(copy, len), &section.arr_id, &section.rows,
+                                           &section.weights, err));
         if (reader->section_count == reader->section_cap) {
                 uint32_t cap = reader->section_cap == 0 ? 16 : 2 * reader->section_cap;
                 struct leat_tick_section *sections = leat_arena_alloc(arena, cap * sizeof *sections);
@@ -380,7 +384,8 @@ static int commit_take(struct leat_tick_reader *reader, struct leat_cursor *cur,
         else if (reader->pending_tick != number || reader->section_count != sections)
                 return 0; /* its beginning is missing: it is there again, whole, or its worker was fenced */
         if (reader->last_tick > 0 && number != reader->last_tick + 1)
-                return leat_error_set(err, LEAT_ECORRUPT, "tick %" PRId64 " follows tick %" PRId64 " at offset %" PRId64, number,
+                return leat_error_set(err, LEAT_ECORRUPT,
+                                      "tick %" PRId64 " follows tick %" PRId64 " at offset %" PRId64, number,
                                       reader->last_tick, offset);
         struct leat_tick tick;
         LEAT_TRY(leat_tick_decode_commit(reader->arenas[0], leat_view_of(cur->at, leat_cursor_left(cur)), &tick, err));
@@ -406,9 +411,11 @@ int leat_tick_reader_feed(struct leat_tick_reader *reader, const struct leat_rec
         struct leat_cursor cur = leat_cursor_of(record->value);
         *ret_tick = NULL;
         if (record->value.len < 9 || leat_cursor_le32(&cur) != TICK_MAGIC)
-                return leat_error_set(err, LEAT_ECORRUPT, "record %" PRId64 " of the tick topic is no tick", record->offset);
+                return leat_error_set(err, LEAT_ECORRUPT, "record %" PRId64 " of the tick topic is no tick",
+                                      record->offset);
         if (leat_cursor_le32(&cur) != leat_crc32c(0, record->value.data + 8, record->value.len - 8))
-                return leat_error_set(err, LEAT_ECORRUPT, "the checksum of record %" PRId64 " of the tick topic does not match",
+                return leat_error_set(err, LEAT_ECORRUPT,
+                                      "the checksum of record %" PRId64 " of the tick topic does not match",
                                       record->offset);
         uint8_t kind = leat_cursor_u8(&cur);
         uint64_t incarnation = leat_cursor_uvarint(&cur);
@@ -426,6 +433,7 @@ int leat_tick_reader_feed(struct leat_tick_reader *reader, const struct leat_rec
         case KIND_FENCE:
                 return cur.failed ? leat_error_set(err, LEAT_ECORRUPT, "damaged fence") : 0;
         default:
-                return leat_error_set(err, LEAT_ECORRUPT, "record %" PRId64 " of the tick topic has kind %u", record->offset, kind);
+                return leat_error_set(err, LEAT_ECORRUPT, "record %" PRId64 " of the tick topic has kind %u",
+                                      record->offset, kind);
         }
 }

@@ -64,8 +64,12 @@ static int keyed_define(struct verify *v, const struct leat_tick *tick, struct l
                 if (tick->inputs[i].arr_id == 0 || topic == NULL || topic->topic == NULL)
                         continue;
                 leat_keyed_names(topic->topic, v->arena, &names, &types, &count);
-                struct leat_arr_def def = {.id = tick->inputs[i].arr_id, .mode = LEAT_ARR_MAP, .key_count = topic->topic->key_count,
-                                           .column_count = count, .types = types, .time_column = -1};
+                struct leat_arr_def def = {.id = tick->inputs[i].arr_id,
+                                           .mode = LEAT_ARR_MAP,
+                                           .key_count = topic->topic->key_count,
+                                           .column_count = count,
+                                           .types = types,
+                                           .time_column = -1};
                 LEAT_TRY(leat_state_define(v->state, &def, err));
         }
         return 0;
@@ -145,8 +149,8 @@ static int pipeline_open(struct verify *v, const char *pipeline, struct leat_err
 }
 
 /* ---- what the query reads --------------------------------------------------------------------- */
-static int64_t position_or(const struct leat_tick_position *positions, uint32_t count, const struct leat_topic_id *topic,
-                           int32_t partition, int64_t otherwise)
+static int64_t position_or(const struct leat_tick_position *positions, uint32_t count,
+                           const struct leat_topic_id *topic, int32_t partition, int64_t otherwise)
 {
         const struct leat_tick_position *at = leat_position_find(positions, count, topic, partition);
         return at != NULL ? at->offset : otherwise;
@@ -225,7 +229,8 @@ static int arr_rows(struct verify *v, uint64_t arr, bool weighted, struct leat_d
 }
 
 /* A view's rows as its readers see them. */
-static int view_rows(struct verify *v, const struct leat_object *object, struct leat_batch **ret_rows, struct leat_error *err)
+static int view_rows(struct verify *v, const struct leat_object *object, struct leat_batch **ret_rows,
+                     struct leat_error *err)
 {
         struct leat_stream_graph *graph;
         LEAT_TRY(leat_stream_graph_decode(v->arena, object->view->graph, &graph, err));
@@ -248,8 +253,9 @@ static int view_rows(struct verify *v, const struct leat_object *object, struct 
         return rc;
 }
 
-static int keyed_rows(struct verify *v, const struct leat_object *object, const char *const *names, const struct leat_type *all_types,
-                      uint32_t count, struct leat_batch **ret_rows, struct leat_error *err)
+static int keyed_rows(struct verify *v, const struct leat_object *object, const char *const *names,
+                      const struct leat_type *all_types, uint32_t count, struct leat_batch **ret_rows,
+                      struct leat_error *err)
 {
         const char **have;
         struct leat_type *types;
@@ -291,8 +297,9 @@ static int keyed_rows(struct verify *v, const struct leat_object *object, const 
 }
 
 /* ---- the batch query's relations ------------------------------------------------------------------- */
-static int key_columns(struct verify *v, const char *text, struct leat_arena *arena, struct leat_scan_key *key, uint32_t *ret_count,
-                       const char ***ret_names, struct leat_type **ret_types, struct leat_error *err)
+static int key_columns(struct verify *v, const char *text, struct leat_arena *arena, struct leat_scan_key *key,
+                       uint32_t *ret_count, const char ***ret_names, struct leat_type **ret_types,
+                       struct leat_error *err)
 {
         LEAT_TRY(leat_sql_scan_key_parse(arena, text, key, err));
         return leat_sql_scan_columns(v->names, key, arena, ret_count, ret_names, ret_types, err);
@@ -310,7 +317,8 @@ struct scan {
         bool given;
 };
 
-static int open_scan(void *arg, const char *text, const uint32_t *columns, uint32_t count, void **ret_scan, struct leat_error *err)
+static int open_scan(void *arg, const char *text, const uint32_t *columns, uint32_t count, void **ret_scan,
+                     struct leat_error *err)
 {
         struct verify *v = arg;
         struct relation *rel = v->relations;
@@ -362,7 +370,8 @@ static void close_scan(void *arg)
 
 static const struct leat_relation_ops batch_ops = {describe, open_scan, next_batch, close_scan};
 
-static int batch_run(struct verify *v, const struct leat_object *view, struct leat_batch **ret_rows, struct leat_error *err)
+static int batch_run(struct verify *v, const struct leat_object *view, struct leat_batch **ret_rows,
+                     struct leat_error *err)
 {
         struct leat_sql_query query;
         struct leat_conn *conn;
@@ -387,8 +396,8 @@ static bool is_float(const struct leat_type *type)
         return type->id == LEAT_T_DOUBLE || type->id == LEAT_T_FLOAT;
 }
 
-static int sorted(struct verify *v, struct leat_batch *rows, int32_t time_column, int64_t horizon, struct leat_batch **ret_rows,
-                  struct leat_error *err)
+static int sorted(struct verify *v, struct leat_batch *rows, int32_t time_column, int64_t horizon,
+                  struct leat_batch **ret_rows, struct leat_error *err)
 {
         uint32_t base = leat_runtime_slots(&v->rt, 1), terms = 0;
         struct leat_slot *slot = v->rt.slots[base];
@@ -416,7 +425,8 @@ static int sorted(struct verify *v, struct leat_batch *rows, int32_t time_column
 
 static double float_at(const struct leat_column *col, uint32_t row)
 {
-        return col->type.id == LEAT_T_DOUBLE ? ((const double *)col->data)[row] : (double)((const float *)col->data)[row];
+        return col->type.id == LEAT_T_DOUBLE ? ((const double *)col->data)[row]
+                                             : (double)((const float *)col->data)[row];
 }
 
 static bool same(const struct leat_batch *a, const struct leat_batch *b, uint32_t row)
@@ -457,7 +467,8 @@ static void row_text(const struct leat_batch *batch, uint32_t row, struct leat_b
                 leat_buf_add_str(out, "no row");
 }
 
-static int compare(struct verify *v, const struct leat_object *view, struct leat_verify_result *ret, struct leat_error *err)
+static int compare(struct verify *v, const struct leat_object *view, struct leat_verify_result *ret,
+                   struct leat_error *err)
 {
         struct leat_stream_graph *graph;
         struct leat_batch *have, *want;
@@ -467,10 +478,12 @@ static int compare(struct verify *v, const struct leat_object *view, struct leat
         bool drops = graph->mode == LEAT_OUT_CLOSED || graph->late != LEAT_STREAM_LATE_APPLY;
         if (drops || (graph->retention_us > 0 && graph->output.time_column < 0)) {
                 leat_error_set(err, LEAT_EUNSUPPORTED, "view %s cannot be verified afterwards: %s", view->name,
-                               drops ? "it drops late rows, which depend on when they came" : "it has a retention but does not show its time");
+                               drops ? "it drops late rows, which depend on when they came"
+                                     : "it has a retention but does not show its time");
                 return LEAT_EUNSUPPORTED;
         }
-        if (graph->retention_us > 0 && w != INT64_MIN && def->bucket_us > 0) /* one bucket more: what came late for it is gone */
+        if (graph->retention_us > 0 && w != INT64_MIN &&
+            def->bucket_us > 0) /* one bucket more: what came late for it is gone */
                 horizon = w - graph->retention_us + 2 * def->bucket_us;
         LEAT_TRY(view_rows(v, view, &have, err));
         LEAT_TRY(batch_run(v, view, &want, err));
@@ -495,7 +508,8 @@ static int compare(struct verify *v, const struct leat_object *view, struct leat
         return 0;
 }
 
-int leat_stream_verify(const struct leat_verify_options *options, struct leat_verify_result *ret_result, struct leat_error *err)
+int leat_stream_verify(const struct leat_verify_options *options, struct leat_verify_result *ret_result,
+                       struct leat_error *err)
 {
         struct verify v = {.options = options, .arena = leat_arena_new(1 << 20)};
         struct leat_verify_result result = {0};

@@ -34,22 +34,25 @@ static bool keyed_read(struct leat_worker *w, const struct leat_input *input)
 {
         for (uint32_t k = 0; k < w->work_count; k++) {
                 const struct leat_work *work = w->works[k];
-                for (uint32_t i = 0; work->job != NULL && work->state == LEAT_WORK_RUNNING && i < work->job->graph->node_count; i++)
-                        if (work->job->graph->nodes[i].op == LEAT_OP_SOURCE && work->job->graph->nodes[i].object_id == input->object_id)
+                for (uint32_t i = 0;
+                     work->job != NULL && work->state == LEAT_WORK_RUNNING && i < work->job->graph->node_count; i++)
+                        if (work->job->graph->nodes[i].op == LEAT_OP_SOURCE &&
+                            work->job->graph->nodes[i].object_id == input->object_id)
                                 return true;
         }
         return false;
 }
 
 /* For jobs that read a keyed topic's rows: the last row of each key in this tick against what was there. */
-static int keyed_changes(struct leat_worker *w, struct leat_input *input, struct leat_batch *rows, const int64_t *weights,
-                         struct leat_error *err)
+static int keyed_changes(struct leat_worker *w, struct leat_input *input, struct leat_batch *rows,
+                         const int64_t *weights, struct leat_error *err)
 {
         struct leat_arena *arena = w->arena;
         struct leat_keys *keys = leat_keys_new(arena, input->def.key_count, rows->rows);
         uint32_t *ids = leat_arena_alloc(arena, (rows->rows + 1) * sizeof *ids), outs = 0, ins = 0;
         uint32_t *last = leat_arena_alloc(arena, (rows->rows + 1) * sizeof *last);
-        uint32_t *out = leat_arena_alloc(arena, (rows->rows + 1) * sizeof *out), *in = leat_arena_alloc(arena, (rows->rows + 1) * sizeof *in);
+        uint32_t *out = leat_arena_alloc(arena, (rows->rows + 1) * sizeof *out),
+                 *in = leat_arena_alloc(arena, (rows->rows + 1) * sizeof *in);
         struct leat_batch *old, key_rows = {.column_count = input->def.key_count};
         uint64_t *found;
         leat_keys_add(keys, rows, ids);
@@ -58,7 +61,8 @@ static int keyed_changes(struct leat_worker *w, struct leat_input *input, struct
         key_rows.rows = leat_keys_count(keys);
         key_rows.columns = leat_arena_zalloc(arena, (input->def.key_count + 1) * sizeof *key_rows.columns);
         leat_keys_columns(keys, arena, key_rows.columns);
-        LEAT_TRY(leat_state_lookup(leat_tick_run_snapshot(&w->run), input->arr_id, &key_rows, arena, &old, &found, err));
+        LEAT_TRY(
+                leat_state_lookup(leat_tick_run_snapshot(&w->run), input->arr_id, &key_rows, arena, &old, &found, err));
         for (uint32_t k = 0; k < key_rows.rows; k++) {
                 if (found[k >> 6] >> (k & 63) & 1)
                         out[outs++] = k;
@@ -103,7 +107,8 @@ static int input_failed(struct leat_worker *w, struct leat_input *input, const s
                 return 0;
         for (uint32_t k = 0; k < w->work_count; k++) {
                 struct leat_work *work = w->works[k];
-                for (uint32_t i = 0; work->job != NULL && work->state == LEAT_WORK_RUNNING && i < work->job->graph->object_count; i++)
+                for (uint32_t i = 0;
+                     work->job != NULL && work->state == LEAT_WORK_RUNNING && i < work->job->graph->object_count; i++)
                         if (work->job->graph->objects[i] == input->object_id)
                                 leat_work_pause(w, work, LEAT_WORK_FAILED, why->message);
         }
@@ -122,7 +127,8 @@ static bool watermarks_moved(struct leat_worker *w)
 {
         for (uint32_t k = 0; k < w->work_count; k++) {
                 const struct leat_work *work = w->works[k];
-                for (uint32_t i = 0; work->job != NULL && work->state == LEAT_WORK_RUNNING && i < w->main.input_count; i++)
+                for (uint32_t i = 0; work->job != NULL && work->state == LEAT_WORK_RUNNING && i < w->main.input_count;
+                     i++)
                         if (w->main.inputs[i]->time_index >= 0 && w->main.inputs[i]->watermark_us > work->watermark_us)
                                 return true;
         }
@@ -138,7 +144,8 @@ static int jobs_run(struct leat_worker *w, struct leat_error *err)
                 if (work->job != NULL)
                         leat_delta_clear(&work->job->out);
                 struct leat_error own = {0};
-                int rc = work->state == LEAT_WORK_RUNNING ? leat_work_run(w, work, &w->main, &own) : leat_work_fill(w, work, &own);
+                int rc = work->state == LEAT_WORK_RUNNING ? leat_work_run(w, work, &w->main, &own)
+                                                          : leat_work_fill(w, work, &own);
                 if (rc == 0)
                         continue;
                 if (rc == LEAT_EFULL || own.retriable || rc == LEAT_ENOMEM || w->lost.code != 0) {

@@ -21,12 +21,12 @@
 struct leat_part {
         int64_t position;
         int32_t leader_epoch;
-        int64_t end;           /* high watermark; -1: not known yet */
-        int64_t max_event_us;  /* that moves the watermark; INT64_MIN: none yet */
-        int64_t append_us;     /* newest append time read; INT64_MIN: none yet */
-        int64_t data_us;       /* when rows came last (monotonic) */
-        int64_t load_until;    /* keyed: ready once read up to here; -1: not known yet */
-        int64_t quarantined;   /* records below this offset need no quarantine record */
+        int64_t end;          /* high watermark; -1: not known yet */
+        int64_t max_event_us; /* that moves the watermark; INT64_MIN: none yet */
+        int64_t append_us;    /* newest append time read; INT64_MIN: none yet */
+        int64_t data_us;      /* when rows came last (monotonic) */
+        int64_t load_until;   /* keyed: ready once read up to here; -1: not known yet */
+        int64_t quarantined;  /* records below this offset need no quarantine record */
 };
 
 struct leat_input {
@@ -37,19 +37,19 @@ struct leat_input {
         struct leat_part *parts;
         int32_t part_count;
         bool keyed, ready;
-        uint64_t arr_id;              /* keyed */
-        struct leat_format *format;   /* NULL: no job reads it */
-        const char **names;           /* the decoder's columns; in an arena of their own */
+        uint64_t arr_id;            /* keyed */
+        struct leat_format *format; /* NULL: no job reads it */
+        const char **names;         /* the decoder's columns; in an arena of their own */
         struct leat_arena *names_arena;
         uint32_t name_count;
-        int32_t time_index;           /* among names; -1: no watermark */
-        int64_t awake_us;             /* all partitions count until then (monotonic) */
+        int32_t time_index; /* among names; -1: no watermark */
+        int64_t awake_us;   /* all partitions count until then (monotonic) */
         int64_t watermark_us, newest_event_us, newest_append_us;
         /* this tick */
         struct leat_format_rows rows;
         struct leat_batch_mark *marks; /* where the records of each fetched batch begin */
         uint32_t mark_count, mark_cap, record_count;
-        struct leat_delta changes;     /* keyed: old rows out, new rows in */
+        struct leat_delta changes; /* keyed: old rows out, new rows in */
         bool failed;
 };
 struct leat_batch_mark {
@@ -68,27 +68,33 @@ struct leat_lane {
         uint64_t records; /* of this tick */
 };
 
-enum leat_work_state { LEAT_WORK_WAITING = 1, LEAT_WORK_FILLING, LEAT_WORK_RUNNING, LEAT_WORK_PAUSED, LEAT_WORK_FAILED };
+enum leat_work_state {
+        LEAT_WORK_WAITING = 1,
+        LEAT_WORK_FILLING,
+        LEAT_WORK_RUNNING,
+        LEAT_WORK_PAUSED,
+        LEAT_WORK_FAILED
+};
 struct leat_work {
         uint64_t view_id;
-        uint64_t version;     /* of the object when it was opened or paused */
+        uint64_t version; /* of the object when it was opened or paused */
         uint64_t first_arr;
         uint32_t arr_count;
         char *name;
         struct leat_stream_job *job;
-        uint8_t state;        /* enum leat_work_state */
+        uint8_t state; /* enum leat_work_state */
         char reason[512];
-        struct leat_lane *lane;              /* FILLING: its own; else NULL */
-        struct leat_tick_position *starts;   /* where it began */
+        struct leat_lane *lane;            /* FILLING: its own; else NULL */
+        struct leat_tick_position *starts; /* where it began */
         uint32_t start_count;
-        struct leat_tick_position *parked;   /* PAUSED, WAITING: where it goes on */
+        struct leat_tick_position *parked; /* PAUSED, WAITING: where it goes on */
         uint32_t parked_count;
-        bool begun;           /* its first tick is in the state */
-        uint8_t start;        /* enum leat_start */
+        bool begun;    /* its first tick is in the state */
+        uint8_t start; /* enum leat_start */
         int64_t start_us;
         int64_t fill_total;
-        int64_t told_us;      /* when the catalog was told last */
-        uint32_t **maps;      /* one a node: source columns -> columns of its input */
+        int64_t told_us; /* when the catalog was told last */
+        uint32_t **maps; /* one a node: source columns -> columns of its input */
         int64_t rows_in, rows_out, late_rows, watermark_us;
         _Atomic uint64_t *stat_in, *stat_out, *stat_late, *stat_state, *stat_watermark, *stat_time;
 };
@@ -116,20 +122,20 @@ struct leat_worker {
         struct leat_lane main;
         struct leat_work **works; /* a view stands behind those that it reads */
         uint32_t work_count, work_cap;
-        struct leat_arena *arena;  /* of the tick */
+        struct leat_arena *arena; /* of the tick */
         struct leat_tick_run run;
-        int64_t tick;              /* last one made */
-        int64_t time_us;           /* its time */
+        int64_t tick;    /* last one made */
+        int64_t time_us; /* its time */
         struct leat_flight flights[LEAT_FLIGHTS_MAX];
         int64_t durable_tick, durable_offset; /* offset behind it */
-        struct leat_error lost;    /* a tick could not be written */
+        struct leat_error lost;               /* a tick could not be written */
         int64_t published_tick, published_offset, published_us;
         uint64_t unpublished_bytes;
-        int64_t tick_us;           /* cost of the last ticks, smoothed */
-        int64_t tick_begun_us;     /* monotonic */
+        int64_t tick_us;       /* cost of the last ticks, smoothed */
+        int64_t tick_begun_us; /* monotonic */
         int64_t last_commit_us, grown_us;
-        bool dirty;                /* jobs or positions changed without rows */
-        struct leat_tick last;     /* commit that was replayed last; memory in last_arena */
+        bool dirty;            /* jobs or positions changed without rows */
+        struct leat_tick last; /* commit that was replayed last; memory in last_arena */
         struct leat_arena *last_arena;
         _Atomic uint64_t *stat_ticks, *stat_tick_time, *stat_tick_bytes, *stat_quarantined, *stat_lag;
 };
@@ -148,13 +154,13 @@ void leat_lane_remove(struct leat_lane *lane, uint64_t object_id);
 /* Reads records until @deadline_us (monotonic), @max_records or @max_bytes, each partition up to @limit's position when it
  * is given; decodes them. *ret_failed is the input that cannot be read any more, with @err. */
 int leat_lane_fill(struct leat_worker *w, struct leat_lane *lane, struct leat_lane *limit, int64_t deadline_us,
-                   uint64_t max_records, size_t max_bytes, struct leat_input **ret_failed, struct leat_error *err)
-        LEAT_NODISCARD;
+                   uint64_t max_records, size_t max_bytes, struct leat_input **ret_failed,
+                   struct leat_error *err) LEAT_NODISCARD;
 /* Forgets the tick's rows. */
 void leat_lane_reset(struct leat_lane *lane);
 /* Makes the decoder for the columns that the works which read it need. */
-int leat_input_rebuild(struct leat_worker *w, struct leat_lane *lane, struct leat_input *input, struct leat_error *err)
-        LEAT_NODISCARD;
+int leat_input_rebuild(struct leat_worker *w, struct leat_lane *lane, struct leat_input *input,
+                       struct leat_error *err) LEAT_NODISCARD;
 /* True when each partition stands at or behind that of the same topic in @other. */
 bool leat_lane_reached(struct leat_lane *lane, struct leat_lane *other);
 /* Column names of a keyed topic's arrangement: key columns first. */
@@ -173,9 +179,11 @@ void leat_work_free(struct leat_work *work);
 struct leat_work *leat_work_find(struct leat_worker *w, uint64_t view_id);
 /* Stops it with the reason; positions are kept for ALTER JOB ... RESUME. */
 void leat_work_pause(struct leat_worker *w, struct leat_work *work, uint8_t state, const char *reason);
-int leat_work_tell(struct leat_worker *w, struct leat_work *work, const char *progress, struct leat_error *err) LEAT_NODISCARD;
+int leat_work_tell(struct leat_worker *w, struct leat_work *work, const char *progress,
+                   struct leat_error *err) LEAT_NODISCARD;
 /* Runs it over the rows of @lane (its topics) and of the views that it reads. */
-int leat_work_run(struct leat_worker *w, struct leat_work *work, struct leat_lane *lane, struct leat_error *err) LEAT_NODISCARD;
+int leat_work_run(struct leat_worker *w, struct leat_work *work, struct leat_lane *lane,
+                  struct leat_error *err) LEAT_NODISCARD;
 /* The next slice of a job that fills; may end with it running. */
 int leat_work_fill(struct leat_worker *w, struct leat_work *work, struct leat_error *err) LEAT_NODISCARD;
 /* Makes maps anew after inputs were rebuilt. */
@@ -187,8 +195,8 @@ const struct leat_tick_position *leat_position_find(const struct leat_tick_posit
 /* After @io_err of a run that changed nothing: finds the rows of the topics in @lane that an expression of the job cannot
  * take, quarantines them and marks them in *ret_skip of their slots, so that the run can be made again. Returns the
  * first error when no single row is to blame. */
-int leat_work_bad_rows(struct leat_worker *w, struct leat_work *work, struct leat_lane *lane, struct leat_error *io_err)
-        LEAT_NODISCARD;
+int leat_work_bad_rows(struct leat_worker *w, struct leat_work *work, struct leat_lane *lane,
+                       struct leat_error *io_err) LEAT_NODISCARD;
 
 /* ---- ticks (stream_commit.c) --------------------------------------------------------------------- */
 int leat_worker_commit(struct leat_worker *w, struct leat_error *err) LEAT_NODISCARD;

@@ -69,9 +69,13 @@ void leat_work_free(struct leat_work *work)
 /* ---- telling the catalog ------------------------------------------------------------------- */
 int leat_work_tell(struct leat_worker *w, struct leat_work *work, const char *progress, struct leat_error *err)
 {
-        static const uint8_t states[] = {0, LEAT_JOB_FILLING, LEAT_JOB_FILLING, LEAT_JOB_RUNNING, LEAT_JOB_PAUSED, LEAT_JOB_FAILED};
-        struct leat_job job = {.view_id = work->view_id, .pipeline = w->options->pipeline, .state = states[work->state],
-                               .reason = work->reason, .progress = progress != NULL ? progress : "",
+        static const uint8_t states[] = {
+                0, LEAT_JOB_FILLING, LEAT_JOB_FILLING, LEAT_JOB_RUNNING, LEAT_JOB_PAUSED, LEAT_JOB_FAILED};
+        struct leat_job job = {.view_id = work->view_id,
+                               .pipeline = w->options->pipeline,
+                               .state = states[work->state],
+                               .reason = work->reason,
+                               .progress = progress != NULL ? progress : "",
                                .changed_us = leat_os_now_us()};
         work->told_us = leat_os_monotonic_us();
         return leat_catalog_job_set(w->catalog, &job, w->incarnation, err);
@@ -90,7 +94,8 @@ static void park(struct leat_work *work, struct leat_lane *lane)
                 const struct leat_input *input = lane->inputs[i];
                 for (int32_t p = 0; p < input->part_count && !input->keyed; p++)
                         work->parked[work->parked_count++] =
-                                (struct leat_tick_position){.topic = input->topic.id, .partition = p,
+                                (struct leat_tick_position){.topic = input->topic.id,
+                                                            .partition = p,
                                                             .offset = input->parts[p].position,
                                                             .leader_epoch = input->parts[p].leader_epoch};
         }
@@ -137,7 +142,8 @@ int leat_work_maps(struct leat_worker *w, struct leat_work *work, struct leat_er
                         names = view->job->graph->output.names;
                         count = view->job->graph->output.column_count;
                 } else {
-                        struct leat_input *input = leat_lane_find(node->kind == LEAT_STREAM_KEYED ? &w->main : lane, node->object_id);
+                        struct leat_input *input =
+                                leat_lane_find(node->kind == LEAT_STREAM_KEYED ? &w->main : lane, node->object_id);
                         if (input == NULL)
                                 continue;
                         names = input->names;
@@ -148,8 +154,8 @@ int leat_work_maps(struct leat_worker *w, struct leat_work *work, struct leat_er
                 for (uint32_t c = 0; c < node->name_count; c++) {
                         work->maps[i][c] = name_index(names, count, node->names[c]);
                         if (work->maps[i][c] == UINT32_MAX)
-                                return leat_error_set(err, LEAT_ENOCOLUMN, "%s has no column %s any more", node->relation,
-                                                      node->names[c]);
+                                return leat_error_set(err, LEAT_ENOCOLUMN, "%s has no column %s any more",
+                                                      node->relation, node->names[c]);
                 }
                 leat_stream_job_source(work->job, i)->map = work->maps[i];
         }
@@ -210,7 +216,8 @@ static int keyed_lookups(struct leat_worker *w, struct leat_work *work, struct l
                 if (input == NULL)
                         continue;
                 leat_keyed_names(&input->def, arena, &names, &types, &count);
-                work->job->lookups[i] = (struct leat_lookup){.arr_id = input->arr_id, .column_count = count, .names = names};
+                work->job->lookups[i] =
+                        (struct leat_lookup){.arr_id = input->arr_id, .column_count = count, .names = names};
         }
         return 0;
 }
@@ -259,7 +266,8 @@ int leat_work_run(struct leat_worker *w, struct leat_work *work, struct leat_lan
                 } else {
                         struct leat_work *view = leat_work_find(w, node->object_id);
                         struct leat_batch *rows;
-                        if (view == NULL || view->job == NULL || view->state != LEAT_WORK_RUNNING || view->job->out.rows == 0)
+                        if (view == NULL || view->job == NULL || view->state != LEAT_WORK_RUNNING ||
+                            view->job->out.rows == 0)
                                 continue;
                         LEAT_TRY(leat_stream_job_out(view->job, &w->run, &rows, err));
                         leat_delta_add(&slot->delta, rows, rows->columns[rows->column_count - 1].data);
@@ -268,7 +276,8 @@ int leat_work_run(struct leat_worker *w, struct leat_work *work, struct leat_lan
         uint32_t sections = w->run.section_count;
         struct leat_error own = {0};
         int rc = run_now(w, work, lane, &own);
-        if (rc != 0 && w->run.section_count == sections) { /* nothing is changed yet: without the rows that cannot be computed */
+        if (rc != 0 &&
+            w->run.section_count == sections) { /* nothing is changed yet: without the rows that cannot be computed */
                 rc = leat_work_bad_rows(w, work, lane, &own);
                 if (rc == 0)
                         rc = run_now(w, work, lane, &own);
@@ -337,7 +346,10 @@ static int join_source(struct leat_worker *w, struct leat_work *work, uint32_t n
         LEAT_TRY(leat_scan_open(leat_tick_run_snapshot(&w->run), arr, NULL, 0, &scan, err));
         int rc;
         while ((rc = leat_scan_next(scan, &chunk, &weights, err)) == 0 && chunk != NULL) {
-                leat_delta_add(&held, repeat(w->arena, chunk, view != NULL && view->job->graph->output.weighted ? weights : NULL), NULL);
+                leat_delta_add(
+                        &held,
+                        repeat(w->arena, chunk, view != NULL && view->job->graph->output.weighted ? weights : NULL),
+                        NULL);
                 if (held.rows < JOIN_ROWS)
                         continue;
                 if ((rc = join_chunk(w, work, number, view, &held, err)) != 0)
@@ -401,7 +413,8 @@ static int progress_tell(struct leat_worker *w, struct leat_work *work, struct l
         if (leat_os_monotonic_us() - work->told_us < 1000000)
                 return 0;
         for (uint32_t i = 0; i < work->lane->input_count; i++) {
-                const struct leat_input *input = work->lane->inputs[i], *main = leat_lane_find(&w->main, input->object_id);
+                const struct leat_input *input = work->lane->inputs[i],
+                                        *main = leat_lane_find(&w->main, input->object_id);
                 for (int32_t p = 0; main != NULL && p < input->part_count && p < main->part_count; p++)
                         left += LEAT_MAX(0, main->parts[p].position - input->parts[p].position);
         }
@@ -422,10 +435,11 @@ int leat_work_fill(struct leat_worker *w, struct leat_work *work, struct leat_er
                 uint64_t records = (uint64_t)leat_param(LEAT_P_WORKER_TICK_RECORDS);
                 if (busy) /* more than the main lane takes, or it would never be reached */
                         records = LEAT_MIN(records, LEAT_MAX(2 * w->main.records, FILL_RECORDS_MIN));
-                int rc = leat_lane_fill(w, work->lane, &w->main, now + 20000, records, (size_t)leat_param(LEAT_P_WORKER_TICK_BYTES),
-                                        &failed, err);
+                int rc = leat_lane_fill(w, work->lane, &w->main, now + 20000, records,
+                                        (size_t)leat_param(LEAT_P_WORKER_TICK_BYTES), &failed, err);
                 if (failed != NULL) {
-                        leat_work_pause(w, work, LEAT_WORK_FAILED, err != NULL ? err->message : "its input cannot be read");
+                        leat_work_pause(w, work, LEAT_WORK_FAILED,
+                                        err != NULL ? err->message : "its input cannot be read");
                         return 0;
                 }
                 LEAT_TRY(rc);
@@ -438,7 +452,8 @@ int leat_work_fill(struct leat_worker *w, struct leat_work *work, struct leat_er
                 LEAT_TRY(leat_work_run(w, work, work->lane, err));
         if (reached) {
                 for (uint32_t i = 0; i < work->job->graph->node_count; i++)
-                        if (work->job->graph->nodes[i].op == LEAT_OP_SOURCE && work->job->graph->nodes[i].kind != LEAT_STREAM_TOPIC)
+                        if (work->job->graph->nodes[i].op == LEAT_OP_SOURCE &&
+                            work->job->graph->nodes[i].kind != LEAT_STREAM_TOPIC)
                                 LEAT_TRY(join_source(w, work, i, err));
                 LEAT_TRY(join_main(w, work, err));
         } else {
@@ -461,8 +476,8 @@ static void stats_open(struct leat_worker *w, struct leat_work *work)
         work->stat_time = leat_stats_slot(w->options->stats, LEAT_M_WORKER_JOB_TIME, labels);
 }
 
-static void positions_keep(struct leat_tick_position **io_positions, uint32_t *io_count, const struct leat_tick_position *from,
-                           uint32_t count)
+static void positions_keep(struct leat_tick_position **io_positions, uint32_t *io_count,
+                           const struct leat_tick_position *from, uint32_t count)
 {
         free(*io_positions);
         *io_positions = leat_calloc(count + 1, sizeof **io_positions);
@@ -472,8 +487,8 @@ static void positions_keep(struct leat_tick_position **io_positions, uint32_t *i
 }
 
 /* Topics that the job reads and keyed topics that it needs get into the main lane. */
-static int main_inputs_add(struct leat_worker *w, const struct leat_stream_graph *graph, const struct leat_snapshot *objects,
-                           struct leat_error *err)
+static int main_inputs_add(struct leat_worker *w, const struct leat_stream_graph *graph,
+                           const struct leat_snapshot *objects, struct leat_error *err)
 {
         for (uint32_t i = 0; i < graph->node_count; i++) {
                 const struct leat_node *node = &graph->nodes[i];
@@ -488,8 +503,8 @@ static int main_inputs_add(struct leat_worker *w, const struct leat_stream_graph
                 bool known = false;
                 for (uint32_t k = 0; k < w->last.input_count; k++)
                         known |= w->last.inputs[k].object_id == node->object_id;
-                LEAT_TRY(leat_lane_add(w, &w->main, topic, known ? w->last.positions : NULL, known ? w->last.position_count : 0,
-                                       &input, err));
+                LEAT_TRY(leat_lane_add(w, &w->main, topic, known ? w->last.positions : NULL,
+                                       known ? w->last.position_count : 0, &input, err));
                 for (uint32_t k = 0; k < w->last.input_count; k++) {
                         const struct leat_tick_input *had = &w->last.inputs[k];
                         if (had->object_id != node->object_id)
@@ -501,7 +516,8 @@ static int main_inputs_add(struct leat_worker *w, const struct leat_stream_graph
                         for (int32_t p = 0; p < input->part_count; p++) {
                                 /* what each partition had seen is not kept; the watermark is, and holds for all */
                                 if (had->watermark_us != INT64_MIN)
-                                        input->parts[p].max_event_us = had->watermark_us + input->def.watermark_delay_us;
+                                        input->parts[p].max_event_us =
+                                                had->watermark_us + input->def.watermark_delay_us;
                                 input->parts[p].append_us = had->newest_append_us;
                                 if (input->parts[p].position >= input->parts[p].end)
                                         continue;
@@ -516,8 +532,12 @@ static int main_inputs_add(struct leat_worker *w, const struct leat_stream_graph
                 leat_keyed_names(&input->def, input->arena, &names, &types, &count);
                 if (input->arr_id == 0)
                         LEAT_TRY(leat_catalog_arrangement_ids(w->catalog, 1, &input->arr_id, err));
-                struct leat_arr_def def = {.id = input->arr_id, .mode = LEAT_ARR_MAP, .key_count = input->def.key_count,
-                                           .column_count = count, .types = types, .time_column = -1};
+                struct leat_arr_def def = {.id = input->arr_id,
+                                           .mode = LEAT_ARR_MAP,
+                                           .key_count = input->def.key_count,
+                                           .column_count = count,
+                                           .types = types,
+                                           .time_column = -1};
                 LEAT_TRY(leat_state_define(w->state, &def, err));
                 LEAT_TRY(leat_input_rebuild(w, &w->main, input, err));
         }
@@ -532,11 +552,11 @@ static int starts_find(struct leat_worker *w, struct leat_work *work, struct lea
         int rc = 0;
         if (work->start != LEAT_START_LATEST)
                 rc = leat_feed_offsets(w->feed, main->topic.name,
-                                       work->start == LEAT_START_TIME ? work->start_us / 1000 : LEAT_FEED_EARLIEST, offsets,
-                                       main->part_count, err);
+                                       work->start == LEAT_START_TIME ? work->start_us / 1000 : LEAT_FEED_EARLIEST,
+                                       offsets, main->part_count, err);
         for (int32_t p = 0; p < main->part_count && rc == 0; p++) {
-                struct leat_tick_position at = {.topic = main->topic.id, .partition = p, .leader_epoch = -1,
-                                                .offset = main->parts[p].position};
+                struct leat_tick_position at = {
+                        .topic = main->topic.id, .partition = p, .leader_epoch = -1, .offset = main->parts[p].position};
                 if (work->start != LEAT_START_LATEST)
                         at.offset = LEAT_MIN(at.offset, offsets[p]);
                 leat_buf_add(out, &at, sizeof at);
@@ -546,7 +566,8 @@ static int starts_find(struct leat_worker *w, struct leat_work *work, struct lea
 }
 
 /* Opens the job's own lane at its parked positions, or at its start. */
-static int lane_open(struct leat_worker *w, struct leat_work *work, const struct leat_snapshot *objects, struct leat_error *err)
+static int lane_open(struct leat_worker *w, struct leat_work *work, const struct leat_snapshot *objects,
+                     struct leat_error *err)
 {
         const struct leat_stream_graph *graph = work->job->graph;
         struct leat_buf starts = LEAT_BUF_INIT;
@@ -558,7 +579,8 @@ static int lane_open(struct leat_worker *w, struct leat_work *work, const struct
         }
         if (work->parked == NULL && rc == 0) {
                 uint32_t count = (uint32_t)(starts.len / sizeof(struct leat_tick_position));
-                positions_keep(&work->parked, &work->parked_count, (const struct leat_tick_position *)(const void *)starts.data, count);
+                positions_keep(&work->parked, &work->parked_count,
+                               (const struct leat_tick_position *)(const void *)starts.data, count);
                 positions_keep(&work->starts, &work->start_count, work->parked, count);
         }
         leat_buf_done(&starts);
@@ -568,7 +590,8 @@ static int lane_open(struct leat_worker *w, struct leat_work *work, const struct
         for (uint32_t i = 0; i < graph->node_count; i++) {
                 const struct leat_node *node = &graph->nodes[i];
                 struct leat_input *input;
-                if (node->op != LEAT_OP_SOURCE || node->kind != LEAT_STREAM_TOPIC || leat_lane_find(work->lane, node->object_id) != NULL)
+                if (node->op != LEAT_OP_SOURCE || node->kind != LEAT_STREAM_TOPIC ||
+                    leat_lane_find(work->lane, node->object_id) != NULL)
                         continue;
                 LEAT_TRY(leat_lane_add(w, work->lane, leat_snapshot_get(objects, node->object_id), work->parked,
                                        work->parked_count, &input, err));
@@ -580,7 +603,8 @@ static int lane_open(struct leat_worker *w, struct leat_work *work, const struct
         return lane_rebuild(w, work->lane, err);
 }
 
-static int job_open(struct leat_worker *w, struct leat_work *work, const struct leat_object *object, struct leat_error *err)
+static int job_open(struct leat_worker *w, struct leat_work *work, const struct leat_object *object,
+                    struct leat_error *err)
 {
         struct leat_arena *arena = leat_arena_new(0);
         struct leat_stream_graph *graph;
@@ -604,7 +628,8 @@ static const struct leat_tick_job *last_job(const struct leat_worker *w, uint64_
         return NULL;
 }
 
-static bool job_failed(struct leat_worker *w, const struct leat_object *object, char *reason, size_t size, uint8_t *ret_state)
+static bool job_failed(struct leat_worker *w, const struct leat_object *object, char *reason, size_t size,
+                       uint8_t *ret_state)
 {
         struct leat_arena *arena = leat_arena_new(0);
         struct leat_error ignored;
@@ -613,7 +638,8 @@ static bool job_failed(struct leat_worker *w, const struct leat_object *object, 
         bool failed = false;
         if (leat_catalog_jobs(w->catalog, arena, &jobs, &count, &ignored) == 0)
                 for (uint32_t i = 0; i < count; i++)
-                        if (jobs[i].view_id == object->id && (jobs[i].state == LEAT_JOB_FAILED || jobs[i].state == LEAT_JOB_PAUSED) &&
+                        if (jobs[i].view_id == object->id &&
+                            (jobs[i].state == LEAT_JOB_FAILED || jobs[i].state == LEAT_JOB_PAUSED) &&
                             jobs[i].reason[0] != 0 && object->changed_us <= jobs[i].changed_us) {
                                 failed = true;
                                 *ret_state = jobs[i].state == LEAT_JOB_FAILED ? LEAT_WORK_FAILED : LEAT_WORK_PAUSED;
@@ -764,7 +790,8 @@ int leat_works_sync(struct leat_worker *w, struct leat_error *err)
         for (uint32_t i = 0; rc == 0 && i < w->work_count;) {
                 const struct leat_object *object = leat_snapshot_get(objects, w->works[i]->view_id);
                 struct leat_stream_graph *graph = NULL;
-                bool keep = object != NULL && object->kind == LEAT_OBJECT_MATVIEW && object->state == LEAT_STATE_READY &&
+                bool keep = object != NULL && object->kind == LEAT_OBJECT_MATVIEW &&
+                            object->state == LEAT_STATE_READY &&
                             strcmp(object->view->pipeline, w->options->pipeline) == 0;
                 if (keep && w->works[i]->job != NULL && object->version != w->works[i]->version) {
                         struct leat_error ignored; /* CREATE OR REPLACE: other arrangements */

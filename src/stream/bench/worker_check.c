@@ -43,15 +43,29 @@ static uint32_t rnd(uint32_t limit)
 static const struct leat_column_def event_columns[] = {{"k", {.id = LEAT_T_VARCHAR}, true},
                                                        {"v", {.id = LEAT_T_INTEGER}, false},
                                                        {"ts", {.id = LEAT_T_TIMESTAMPTZ}, false}};
-static const struct leat_column_def name_columns[] = {{"id", {.id = LEAT_T_VARCHAR}, true}, {"label", {.id = LEAT_T_VARCHAR}, false}};
+static const struct leat_column_def name_columns[] = {{"id", {.id = LEAT_T_VARCHAR}, true},
+                                                      {"label", {.id = LEAT_T_VARCHAR}, false}};
 static const uint32_t name_keys[] = {0};
-static struct leat_topic_def events_def = {.format = LEAT_FORMAT_JSON, .column_count = 3, .columns = event_columns,
-                                           .watermark_column = 2, .watermark_delay_us = 2000000, .partitions = 3,
-                                           .retention_us = -1, .retention_bytes = -1, .idle_timeout_us = 500000,
+static struct leat_topic_def events_def = {.format = LEAT_FORMAT_JSON,
+                                           .column_count = 3,
+                                           .columns = event_columns,
+                                           .watermark_column = 2,
+                                           .watermark_delay_us = 2000000,
+                                           .partitions = 3,
+                                           .retention_us = -1,
+                                           .retention_bytes = -1,
+                                           .idle_timeout_us = 500000,
                                            .max_ahead_us = 60000000};
-static struct leat_topic_def names_def = {.format = LEAT_FORMAT_JSON, .column_count = 2, .columns = name_columns,
-                                          .key_count = 1, .keys = name_keys, .watermark_column = -1, .partitions = 1,
-                                          .retention_us = -1, .retention_bytes = -1, .idle_timeout_us = 500000,
+static struct leat_topic_def names_def = {.format = LEAT_FORMAT_JSON,
+                                          .column_count = 2,
+                                          .columns = name_columns,
+                                          .key_count = 1,
+                                          .keys = name_keys,
+                                          .watermark_column = -1,
+                                          .partitions = 1,
+                                          .retention_us = -1,
+                                          .retention_bytes = -1,
+                                          .idle_timeout_us = 500000,
                                           .max_ahead_us = 60000000};
 static uint64_t events_id, names_id, version;
 
@@ -85,10 +99,15 @@ static void topic_table(struct binder *b, const char *name, const struct leat_to
                 names[i] = def->columns[i].name;
                 types[i] = def->columns[i].type;
         }
-        table_add(b, (struct leat_stream_relation){.name = name, .kind = def->key_count > 0 ? LEAT_STREAM_KEYED : LEAT_STREAM_TOPIC,
-                                                   .object_id = id, .column_count = def->column_count, .names = names,
-                                                   .types = types, .time_column = def->watermark_column,
-                                                   .key_count = def->key_count, .keys = def->keys});
+        table_add(b, (struct leat_stream_relation){.name = name,
+                                                   .kind = def->key_count > 0 ? LEAT_STREAM_KEYED : LEAT_STREAM_TOPIC,
+                                                   .object_id = id,
+                                                   .column_count = def->column_count,
+                                                   .names = names,
+                                                   .types = types,
+                                                   .time_column = def->watermark_column,
+                                                   .key_count = def->key_count,
+                                                   .keys = def->keys});
 }
 
 static void binder_open(struct binder *b)
@@ -101,10 +120,12 @@ static void binder_open(struct binder *b)
         topic_table(b, "names", &names_def, names_id);
 }
 
-static void topic_make(struct leat_feed *feed, struct leat_catalog *catalog, const char *name, struct leat_topic_def *def, uint64_t *ret_id)
+static void topic_make(struct leat_feed *feed, struct leat_catalog *catalog, const char *name,
+                       struct leat_topic_def *def, uint64_t *ret_id)
 {
         struct leat_topic_id id;
-        struct leat_object object = {.kind = LEAT_OBJECT_TOPIC, .state = LEAT_STATE_READY, .name = name, .sql = "", .topic = def};
+        struct leat_object object = {
+                .kind = LEAT_OBJECT_TOPIC, .state = LEAT_STATE_READY, .name = name, .sql = "", .topic = def};
         OK(leat_feed_topic_create(feed, name, def->partitions, NULL, 0, &id, &err));
         memcpy(def->topic_id, id.bytes, 16);
         OK(leat_catalog_begin(catalog, &err));
@@ -127,17 +148,29 @@ static uint64_t view_make(struct leat_catalog *catalog, struct binder *b, const 
         struct leat_column_def *columns = leat_arena_zalloc(b->arena, out->column_count * sizeof *columns);
         for (uint32_t i = 0; i < out->column_count; i++)
                 columns[i] = (struct leat_column_def){.name = out->names[i], .type = out->types[i]};
-        struct leat_view_def def = {.column_count = out->column_count, .columns = columns, .body = leat_view_str(sql),
-                                    .pipeline = "main", .emit = LEAT_EMIT_CHANGES, .late = LEAT_LATE_APPLY,
-                                    .start = LEAT_START_EARLIEST, .retention_us = -1, .max_state_bytes = -1,
+        struct leat_view_def def = {.column_count = out->column_count,
+                                    .columns = columns,
+                                    .body = leat_view_str(sql),
+                                    .pipeline = "main",
+                                    .emit = LEAT_EMIT_CHANGES,
+                                    .late = LEAT_LATE_APPLY,
+                                    .start = LEAT_START_EARLIEST,
+                                    .retention_us = -1,
+                                    .max_state_bytes = -1,
                                     .graph = leat_buf_view(&bytes)};
-        struct leat_object object = {.kind = LEAT_OBJECT_MATVIEW, .state = LEAT_STATE_READY, .name = name, .sql = sql, .view = &def};
+        struct leat_object object = {
+                .kind = LEAT_OBJECT_MATVIEW, .state = LEAT_STATE_READY, .name = name, .sql = sql, .view = &def};
         OK(leat_catalog_begin(catalog, &err));
         OK(leat_catalog_put(catalog, &object, &id, &err));
         OK(leat_catalog_commit(catalog, &version, &err));
-        table_add(b, (struct leat_stream_relation){.name = leat_arena_strdup(b->arena, name), .kind = LEAT_STREAM_VIEW, .object_id = id,
-                                                   .column_count = out->column_count, .names = out->names, .types = out->types,
-                                                   .time_column = -1, .graph = graph});
+        table_add(b, (struct leat_stream_relation){.name = leat_arena_strdup(b->arena, name),
+                                                   .kind = LEAT_STREAM_VIEW,
+                                                   .object_id = id,
+                                                   .column_count = out->column_count,
+                                                   .names = out->names,
+                                                   .types = out->types,
+                                                   .time_column = -1,
+                                                   .graph = graph});
         leat_buf_done(&json);
         leat_buf_done(&bytes);
         return id;
@@ -221,7 +254,8 @@ static void follow_once(struct follow *f, int64_t timeout_us)
 }
 
 /* ---- bench --------------------------------------------------------------------------------------- */
-static void produce(struct leat_feed_writer *writer, uint64_t events, uint32_t keys, int64_t base_us, uint32_t spread_us)
+static void produce(struct leat_feed_writer *writer, uint64_t events, uint32_t keys, int64_t base_us,
+                    uint32_t spread_us)
 {
         enum { BATCH = 2000 };
         static struct leat_record records[BATCH];
@@ -231,7 +265,8 @@ static void produce(struct leat_feed_writer *writer, uint64_t events, uint32_t k
                 for (uint32_t i = 0; i < count; i++) {
                         char time_text[LEAT_TIME_TEXT_MAX];
                         leat_time_format(base_us + rnd(spread_us + 1) - spread_us / 2, time_text);
-                        int len = snprintf(texts[i], sizeof texts[i], "{\"k\":\"key-%06u\",\"v\":%u,\"ts\":\"%s\"}", rnd(keys), rnd(1000), time_text);
+                        int len = snprintf(texts[i], sizeof texts[i], "{\"k\":\"key-%06u\",\"v\":%u,\"ts\":\"%s\"}",
+                                           rnd(keys), rnd(1000), time_text);
                         records[i] = (struct leat_record){.value = leat_view_of(texts[i], (size_t)len)};
                 }
                 OK(leat_feed_send(writer, "events", (int32_t)rnd(3), records, count, 0, NULL, NULL, &err));
@@ -273,7 +308,8 @@ static int bench(int argc, char **argv)
         getrusage(RUSAGE_CHILDREN, &usage);
         double cpu = (double)usage.ru_utime.tv_sec + (double)usage.ru_stime.tv_sec +
                      (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
-        printf("events %" PRIu64 " keys %u wall %.2f s worker cpu %.2f s: %.0f thousand events a CPU-second; %" PRId64 " ticks, rss %ld MB\n",
+        printf("events %" PRIu64 " keys %u wall %.2f s worker cpu %.2f s: %.0f thousand events a CPU-second; %" PRId64
+               " ticks, rss %ld MB\n",
                events, keys, (double)wall / 1e6, cpu, (double)events / cpu / 1e3, f.tick, usage.ru_maxrss / 1024);
         return 0;
 }
@@ -283,34 +319,41 @@ struct check_view {
         const char *name, *sql, *oracle; /* NULL: the same */
 };
 static const struct check_view check_views[] = {
-        {"a", "SELECT k, count(*) AS n, sum(v) AS s, min(v) AS mi, max(v) AS ma, count(DISTINCT v % 7) AS d FROM events GROUP BY k"},
-        {"b", "SELECT k, window_start, count(*) AS n FROM (SELECT *, leat_window_start(ts, INTERVAL '10 seconds') AS window_start FROM "
+        {"a", "SELECT k, count(*) AS n, sum(v) AS s, min(v) AS mi, max(v) AS ma, count(DISTINCT v % 7) AS d FROM "
+              "events GROUP BY k"},
+        {"b", "SELECT k, window_start, count(*) AS n FROM (SELECT *, leat_window_start(ts, INTERVAL '10 seconds') AS "
+              "window_start FROM "
               "events) WHERE v > 100 GROUP BY ALL"},
         {"c", "SELECT n % 5 AS m, count(*) AS c, max(n) AS x, min(s) AS y FROM a GROUP BY 1"},
-        {"d", "SELECT window_start, count(*) AS n, max(k) AS m FROM (SELECT k, unnest(leat_hop_starts(ts, INTERVAL '5 seconds', "
+        {"d", "SELECT window_start, count(*) AS n, max(k) AS m FROM (SELECT k, unnest(leat_hop_starts(ts, INTERVAL '5 "
+              "seconds', "
               "INTERVAL '20 seconds')) AS window_start FROM events) GROUP BY ALL"},
         {"e", "SELECT DISTINCT k, v % 3 AS m FROM events WHERE v IS NOT NULL"},
-        {"f", "SELECT n.label, count(*) AS c, sum(e.v) AS s FROM events e LEFT JOIN names n ON e.k = n.id GROUP BY ALL"},
+        {"f",
+         "SELECT n.label, count(*) AS c, sum(e.v) AS s FROM events e LEFT JOIN names n ON e.k = n.id GROUP BY ALL"},
         {"g", "SELECT count(*) AS c, sum(v) AS s FROM events"},
         {"h", "SELECT sum(n) AS s, max(window_start) AS m FROM b"},
         {"i", "SELECT label, count(*) AS c FROM names GROUP BY label"},
         {"j", "SELECT CAST(substring(k, 5) AS INTEGER) % 10 AS m, count(*) AS c FROM events GROUP BY 1",
-         "SELECT CAST(substring(k, 5) AS INTEGER) % 10 AS m, count(*) AS c FROM events WHERE k <> 'key-none' GROUP BY 1"},
+         "SELECT CAST(substring(k, 5) AS INTEGER) % 10 AS m, count(*) AS c FROM events WHERE k <> 'key-none' GROUP BY "
+         "1"},
 };
 
 static void names_produce(struct leat_feed_writer *writer, uint32_t count)
 {
         for (uint32_t i = 0; i < count; i++) {
                 char key[64], value[64];
-                int k = snprintf(key, sizeof key, "key-%06u", i * 3), v = snprintf(value, sizeof value, "{\"label\":\"l%u\"}", i % 4);
-                struct leat_record record = {.key = leat_view_of(key, (size_t)k), .value = leat_view_of(value, (size_t)v)};
+                int k = snprintf(key, sizeof key, "key-%06u", i * 3),
+                    v = snprintf(value, sizeof value, "{\"label\":\"l%u\"}", i % 4);
+                struct leat_record record = {.key = leat_view_of(key, (size_t)k),
+                                             .value = leat_view_of(value, (size_t)v)};
                 OK(leat_feed_send(writer, "names", 0, &record, 1, 0, NULL, NULL, &err));
         }
 }
 
 /* Every record of a topic, decoded as the worker does it. */
-static void topic_read(struct leat_feed *feed, const char *name, const struct leat_topic_def *def, const char *const *names, uint32_t count,
-                       struct leat_arena *arena, struct leat_slot *slot)
+static void topic_read(struct leat_feed *feed, const char *name, const struct leat_topic_def *def,
+                       const char *const *names, uint32_t count, struct leat_arena *arena, struct leat_slot *slot)
 {
         struct leat_feed_reader *reader;
         struct leat_feed_topic topic;
@@ -347,7 +390,8 @@ static void topic_read(struct leat_feed *feed, const char *name, const struct le
         leat_feed_reader_close(reader);
 }
 
-static void state_read(struct leat_state *state, const struct leat_stream_graph *graph, struct leat_arena *arena, struct leat_slot *slot)
+static void state_read(struct leat_state *state, const struct leat_stream_graph *graph, struct leat_arena *arena,
+                       struct leat_slot *slot)
 {
         struct leat_arr_def def = leat_stream_arr_def(graph, 0);
         struct leat_state_snapshot *snapshot;
@@ -399,7 +443,8 @@ static int views_compare(struct leat_feed *feed, struct binder *b, uint32_t view
         leat_runtime_slots(&rt, 40);
         topic_read(feed, "events", &events_def, columns, 3, arena, rt.slots[0]);
         topic_read(feed, "names", &names_def, name_names, 2, arena, rt.slots[1]);
-        OK(leat_conn_exec(rt.conn, "CREATE VIEW events AS SELECT c0 AS k, c1 AS v, c2 AS ts FROM leat_scan('0.0')", &err));
+        OK(leat_conn_exec(rt.conn, "CREATE VIEW events AS SELECT c0 AS k, c1 AS v, c2 AS ts FROM leat_scan('0.0')",
+                          &err));
         OK(leat_conn_exec(rt.conn, "CREATE VIEW names AS SELECT c0 AS id, c1 AS label FROM leat_scan('0.1')", &err));
         for (uint32_t i = 0; i < view_count; i++) {
                 const struct leat_stream_graph *graph = b->relations[2 + i].graph;
@@ -413,14 +458,16 @@ static int views_compare(struct leat_feed *feed, struct binder *b, uint32_t view
                 leat_buf_clear(&sql);
                 leat_buf_add_str(&sql, "SELECT count(*) FROM ((SELECT * FROM (");
                 leat_stream_read_sql(graph, source, &sql);
-                leat_buf_printf(&sql, ") EXCEPT ALL SELECT * FROM %s) UNION ALL (SELECT * FROM %s EXCEPT ALL SELECT * FROM (",
+                leat_buf_printf(&sql,
+                                ") EXCEPT ALL SELECT * FROM %s) UNION ALL (SELECT * FROM %s EXCEPT ALL SELECT * FROM (",
                                 check_views[i].name, check_views[i].name);
                 leat_stream_read_sql(graph, source, &sql);
                 leat_buf_add_str(&sql, ")))");
                 int64_t differences = number(&rt, arena, leat_buf_cstr(&sql));
                 leat_buf_clear(&sql);
                 leat_buf_printf(&sql, "SELECT count(*) FROM %s", check_views[i].name);
-                printf("view %s: %" PRId64 " rows, %" PRId64 " differences\n", check_views[i].name, number(&rt, arena, leat_buf_cstr(&sql)), differences);
+                printf("view %s: %" PRId64 " rows, %" PRId64 " differences\n", check_views[i].name,
+                       number(&rt, arena, leat_buf_cstr(&sql)), differences);
                 bad |= differences != 0;
                 leat_buf_done(&sql);
         }
@@ -493,8 +540,9 @@ static int crash(int argc, char **argv)
         kill(pid, SIGTERM);
         int status;
         waitpid(pid, &status, 0);
-        printf("seed %" PRIu64 ": %d rounds, %u kills, %" PRIu64 " records, %" PRId64 " ticks, %u of %u views run, worker ends with %d\n", seed, rounds, kills,
-               produced, f.tick, f.running, views, status);
+        printf("seed %" PRIu64 ": %d rounds, %u kills, %" PRIu64 " records, %" PRId64
+               " ticks, %u of %u views run, worker ends with %d\n",
+               seed, rounds, kills, produced, f.tick, f.running, views, status);
         return views_compare(feed, &b, views) || status != 0 || f.running < views;
 }
 

@@ -35,7 +35,7 @@ enum leat_stream_kind {
 /* One relation that the plan may read: the empty table that sql bound it against. Columns in the table's order; they
  * may go beyond the declared ones (kafka_offset ...): the decoder is asked for columns by name. */
 struct leat_stream_relation {
-        const char *name; /* of the empty table, as LOGICAL_GET shows it */
+        const char *name;  /* of the empty table, as LOGICAL_GET shows it */
         const char *title; /* what users call it; NULL = name */
         enum leat_stream_kind kind;
         uint64_t object_id;
@@ -50,20 +50,21 @@ struct leat_stream_relation {
 
 enum leat_stream_emit { LEAT_STREAM_CHANGES = 1, LEAT_STREAM_ON_CLOSE = 2 }; /* = enum leat_emit */
 enum leat_stream_late {                                                      /* = enum leat_late */
-        LEAT_STREAM_LATE_APPLY = 1,
-        LEAT_STREAM_LATE_DROP = 2,
-        LEAT_STREAM_LATE_GRACE = 3,
-        LEAT_STREAM_LATE_REEMIT = 4,
+                        LEAT_STREAM_LATE_APPLY = 1,
+                        LEAT_STREAM_LATE_DROP = 2,
+                        LEAT_STREAM_LATE_GRACE = 3,
+                        LEAT_STREAM_LATE_REEMIT = 4,
 };
 
 struct leat_stream_options {
-        uint8_t emit;         /* 0 = CHANGES */
-        uint8_t late;         /* 0 = APPLY for CHANGES, DROP for ON_CLOSE */
-        int64_t grace_us;     /* for LATE_GRACE */
-        int64_t retention_us; /* <= 0: none */
-        uint32_t column_count;     /* names of the view's columns; 0 = take the plan's aliases */
+        uint8_t emit;          /* 0 = CHANGES */
+        uint8_t late;          /* 0 = APPLY for CHANGES, DROP for ON_CLOSE */
+        int64_t grace_us;      /* for LATE_GRACE */
+        int64_t retention_us;  /* <= 0: none */
+        uint32_t column_count; /* names of the view's columns; 0 = take the plan's aliases */
         const char *const *names;
-        struct leat_view sql; /* the SQL that was planned: finds the place of what DuckDB gives none; len 0 = not given */
+        struct leat_view
+                sql; /* the SQL that was planned: finds the place of what DuckDB gives none; len 0 = not given */
 };
 
 /* Translates the bound plan (json_serialize_plan with the optimizer list of STREAMING.md 1). What is not supported is
@@ -113,12 +114,12 @@ uint32_t leat_stream_inputs(const struct leat_stream_graph *graph, const uint64_
 /* ---- explaining -------------------------------------------------------------------- */
 struct leat_stream_explain_row {
         uint32_t id;
-        uint32_t depth;          /* for indentation: the view's relation is 0 */
-        const char *op;          /* "aggregate", "source" ... */
-        const char *detail;      /* expressions as SQL */
-        const char *properties;  /* "append-only; time column event_time; state: 1 row a key" */
+        uint32_t depth;         /* for indentation: the view's relation is 0 */
+        const char *op;         /* "aggregate", "source" ... */
+        const char *detail;     /* expressions as SQL */
+        const char *properties; /* "append-only; time column event_time; state: 1 row a key" */
         uint32_t input_count;
-        const uint32_t *inputs;  /* ids */
+        const uint32_t *inputs; /* ids */
 };
 void leat_stream_explain(const struct leat_stream_graph *graph, struct leat_arena *arena,
                          struct leat_stream_explain_row **ret_rows, uint32_t *ret_count);
@@ -153,7 +154,7 @@ enum leat_tick_job_state { LEAT_TICK_FILLING = 1, LEAT_TICK_RUNNING = 2, LEAT_TI
 /* One job (materialized view) of the pipeline. While it fills, readers do not show it. */
 struct leat_tick_job {
         uint64_t view_id;
-        uint8_t state; /* enum leat_tick_job_state */
+        uint8_t state;        /* enum leat_tick_job_state */
         int64_t watermark_us; /* of its output */
         int64_t late_rows;    /* dropped as late in this tick */
         int64_t rows_in;      /* of this tick */
@@ -236,8 +237,8 @@ struct leat_worker_options {
         const char *data_dir;
         struct leat_addr kafka;
         const char *pipeline;
-        struct leat_stats *stats;    /* NULL: not counted */
-        const _Atomic bool *stop;    /* true: end at the next tick boundary, with a manifest */
+        struct leat_stats *stats; /* NULL: not counted */
+        const _Atomic bool *stop; /* true: end at the next tick boundary, with a manifest */
 };
 /* Folder of the pipeline's state: DATA/store/pipelines/<pipeline>. @out has PATH_MAX bytes. */
 void leat_worker_state_dir(const char *data_dir, const char *pipeline, char *out);
