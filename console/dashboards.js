@@ -1,22 +1,41 @@
 // SPDX-License-Identifier: Apache-2.0
-// The list of dashboards.
-import { el, getJson, head, setChip } from '/shell.js';
+// The list of dashboards. It follows the flow, so a dashboard that SQL makes appears by itself.
+import { el, getJson, head, listen, setChip } from '/shell.js';
 
 const chip = head('dashboards');
 const main = document.querySelector('main');
-try {
-  const { dashboards } = await getJson('/api/dashboards');
-  setChip(chip, 'live', 'live');
-  const rows = dashboards.map((d) => el('tr', {},
-    el('td', {}, el('a', { href: `/d/${encodeURIComponent(d.name)}` }, d.title || d.name)), el('td', {}, d.name),
-    el('td', {}, el('a', { href: `/d/${encodeURIComponent(d.name)}?kiosk` }, 'kiosk'))));
-  main.append(rows.length
-    ? el('section', { class: 'card' }, el('table', {}, el('thead', {}, el('tr', {}, el('th', {}, 'title'), el('th', {}, 'name'),
-      el('th', {}, 'for a wall'))), el('tbody', {}, ...rows)))
-    : el('section', { class: 'card start' }, el('h2', {}, 'No dashboard yet'),
-      el('p', {}, 'Make one by SQL:'),
-      el('pre', {}, "CREATE DASHBOARD first TITLE 'First'\n  PANEL total NUMBER AS (SELECT count(*) FROM scans);")));
-} catch (error) {
-  setChip(chip, 'lost', 'disconnected');
-  main.append(el('section', { class: 'card error' }, error.message ?? String(error)));
+const list = el('div', { class: 'boards' });
+main.append(el('h1', {}, 'Dashboards'), list);
+
+function card(board) {
+  const path = `/d/${encodeURIComponent(board.name)}`;
+  return el('section', { class: 'card board-card' },
+    el('h2', {}, el('a', { href: path }, board.title || board.name)),
+    el('p', {}, board.name),
+    el('p', {}, el('a', { href: `${path}?kiosk`, 'aria-label': `${board.title || board.name} for a wall` }, 'for a wall'), ' · ',
+      el('a', { href: `/sql.html#${encodeURIComponent(`SHOW CREATE DASHBOARD "${board.name.replaceAll('"', '""')}"`)}` }, 'its SQL')));
 }
+
+const none = () => el('section', { class: 'card start' }, el('h2', {}, 'No dashboard yet'),
+  el('p', {}, 'Make one by SQL; it appears here by itself:'),
+  el('pre', { tabindex: 0 }, "CREATE DASHBOARD first TITLE 'First'\n  PANEL total NUMBER AS (SELECT count(*) FROM scans);"));
+
+async function load() {
+  try {
+    const { dashboards } = await getJson('/api/dashboards');
+    list.replaceChildren(...(dashboards.length ? dashboards.map(card) : [none()]));
+  } catch (error) {
+    setChip(chip, 'lost', 'disconnected');
+    if (!list.firstChild) list.append(el('section', { class: 'card error', role: 'alert' }, error.message ?? String(error)));
+    known = '';
+  }
+}
+
+let known = '';
+listen('/api/flow/stream', { flow: (data) => {
+  const now = JSON.stringify((data.nodes ?? []).filter((n) => n.kind === 'dashboard').map((n) => [n.name, n.detail]));
+  if (now === known) return;
+  known = now;
+  load();
+} }, chip);
+load();

@@ -15,7 +15,7 @@ export function el(tag, props = {}, ...children) {
 const themes = window.matchMedia('(prefers-color-scheme: dark)');
 
 function applyTheme() {
-  const chosen = localStorage.getItem('leat.theme');
+  const chosen = localStorage.getItem('leat.theme'); // until somebody chooses, the sheet follows the system by itself
   document.documentElement.dataset.theme = chosen ?? (themes.matches ? 'dark' : 'light');
   dispatchEvent(new Event('theme'));
 }
@@ -28,10 +28,15 @@ export function head(page, ...controls) {
   const chip = el('span', { class: 'chip', role: 'status' }, 'connecting');
   const theme = el('button', { title: 'light or dark (t)', 'aria-label': 'light or dark', onclick: toggleTheme }, '◐');
   const bar = el('header', {},
+    el('a', { class: 'skip', href: '#content', onclick: (event) => {
+      event.preventDefault();
+      document.querySelector('main').focus();
+    } }, 'to the content'),
     el('a', { class: 'mark', href: '/' }, 'Leat'),
     el('nav', { 'aria-label': 'pages' }, link('/', 'home', 'Flow'), link('/sql.html', 'sql', 'SQL'),
       link('/dashboards.html', 'dashboards', 'Dashboards')),
     ...controls, el('div', { class: 'right' }, chip, theme));
+  document.querySelector('main').tabIndex = -1;
   document.body.prepend(bar);
   return chip;
 }
@@ -49,32 +54,63 @@ export function setChip(chip, kind, text) {
   if (chip.textContent !== text) chip.textContent = text;
 }
 
-/** One EventSource that comes back by itself: browsers give up after some answers, so it is made anew then. */
+/**
+ * One EventSource that comes back by itself: browsers give up after some answers, so it is made anew then. Handlers are
+ * called with the data of events; `lost` and `back` tell of the connection. Returns {close, restart}.
+ */
 export function listen(url, handlers, chip) {
   let source;
   let timer;
+  let isLost = false;
+  const lost = (error) => {
+    setChip(chip, 'lost', 'disconnected');
+    isLost = true;
+    handlers.lost?.(error);
+  };
+  const live = () => {
+    setChip(chip, 'live', 'live');
+    if (isLost) handlers.back?.();
+    isLost = false;
+  };
+  const close = () => {
+    clearTimeout(timer);
+    source?.close();
+  };
   const open = () => {
+    close();
     source = new EventSource(url);
-    source.onopen = () => setChip(chip, 'live', 'live');
+    source.onopen = live;
     source.onerror = () => {
-      setChip(chip, 'lost', 'disconnected');
-      if (source.readyState === EventSource.CLOSED) {
-        clearTimeout(timer);
-        timer = setTimeout(open, 1500);
-      }
+      lost();
+      if (source.readyState === EventSource.CLOSED) timer = setTimeout(open, 1500);
     };
     source.addEventListener('status', (event) => {
       const status = JSON.parse(event.data);
-      if (status.connected) setChip(chip, 'live', 'live');
-      else setChip(chip, 'lost', 'disconnected');
-      handlers.status?.(status);
+      if (status.connected) live();
+      else lost(status.error);
     });
     for (const [name, handle] of Object.entries(handlers)) {
-      if (name !== 'status') source.addEventListener(name, (event) => handle(JSON.parse(event.data)));
+      if (name !== 'lost' && name !== 'back') source.addEventListener(name, (event) => handle(JSON.parse(event.data)));
     }
   };
   open();
-  addEventListener('pagehide', () => source.close());
+  addEventListener('pagehide', close);
+  addEventListener('pageshow', (event) => { if (event.persisted) open(); });
+  return { close, restart: open };
+}
+
+/** Writes to the clipboard, also where the page's address is not one that browsers trust. */
+export async function copyText(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    const area = el('textarea', { class: 'hidden' });
+    area.value = text;
+    document.body.append(area);
+    area.select();
+    document.execCommand('copy');
+    area.remove();
+  }
 }
 
 /** POST /api/sql; throws the server's error object. */
@@ -107,13 +143,12 @@ export function short(value) {
   if (n >= 1e9) return `${(n / 1e9).toFixed(1)} G`;
   if (n >= 1e6) return `${(n / 1e6).toFixed(1)} M`;
   if (n >= 1e4) return `${(n / 1e3).toFixed(1)} k`;
-  return n > 0 && n < 10 ? n.toFixed(1) : whole.format(n);
+  return n > 0 && n < 10 && !Number.isInteger(n) ? n.toFixed(1) : whole.format(n);
 }
 
 export function age(ms) {
   if (ms === null || ms === undefined) return '';
-  if (ms < 1000) return `${Math.round(ms)} ms`;
-  if (ms < 120000) return `${(ms / 1000).toFixed(1)} s`;
+  if (ms < 120000) return `${(Math.max(0, ms) / 1000).toFixed(1)} s`;
   return ms < 7200000 ? `${Math.round(ms / 60000)} min` : `${Math.round(ms / 3600000)} h`;
 }
 
@@ -126,13 +161,13 @@ export function clock(text) {
 export const isTime = (type) => /^(TIMESTAMP|DATE)/.test(type ?? '');
 export const isNumber = (type) => /INT|DECIMAL|DOUBLE|FLOAT|NUMERIC|numeric|int|float|double|real/.test(type ?? '');
 
-/** A table cell with the value as people read it. */
-export function fillCell(cell, value, type) {
+/** A table cell with the value as people read it; what is called id is a name, not an amount. */
+export function fillCell(cell, value, type, name = '') {
   if (value === null || value === undefined) {
     cell.textContent = 'NULL';
     cell.className = 'null';
   } else {
-    cell.textContent = typeof value === 'object' ? JSON.stringify(value) : isNumber(type) && typeof value === 'number' ? number(value) : String(value);
+    cell.textContent = typeof value === 'object' ? JSON.stringify(value) : isNumber(type) && typeof value === 'number' && !/(^|_)(id|offset|partition)$/i.test(name) ? number(value) : String(value);
     cell.className = isNumber(type) ? 'n' : '';
   }
 }

@@ -5,7 +5,8 @@
  * `SHOW FLOW` gives one row a thing: kind (topic, job, view, dashboard …), name,
  * inputs, rows_total, rows_per_s, lag, data_age_ms, state, detail. `inputs` names
  * what flows into it: a JSON list ["topic/scans", …] or names with commas; a name
- * without a kind is looked up. Columns that we do not know are passed on.
+ * without a kind is looked up. Columns that we do not know are passed on. `doors`
+ * are the addresses for Kafka and PostgreSQL clients.
  *
  * While somebody listens, one question twice a second serves all; a picture that
  * has not changed is not sent.
@@ -126,13 +127,21 @@ static json_t *edges_json(json_t *nodes)
         return edges;
 }
 
-static void flow_json(const struct api_rows *rows, struct leat_buf *out)
+static json_t *door_json(const struct leat_addr *addr)
+{
+        return json_sprintf("%s:%d", addr->host, (int)addr->port);
+}
+
+static void flow_json(const struct leat_api *api, const struct api_rows *rows, struct leat_buf *out)
 {
         json_t *nodes = nodes_json(rows);
         json_t *edges = edges_json(nodes);
         json_t *root = json_object();
         json_object_set_new(root, "nodes", nodes);
         json_object_set_new(root, "edges", edges);
+        json_object_set_new(root, "doors",
+                            json_pack("{s:o, s:o}", "kafka", door_json(&api->options.kafka), "pg",
+                                      door_json(&api->options.pg)));
         char *text = json_dumps(root, JSON_COMPACT);
         json_decref(root);
         if (text)
@@ -143,6 +152,7 @@ static void flow_json(const struct api_rows *rows, struct leat_buf *out)
 /* ---- one request ---- */
 
 struct flow_call {
+        struct leat_api *api;
         struct leat_http_req *req;
 };
 
@@ -153,7 +163,7 @@ static void call_answer(void *arg, const struct api_rows *rows, const struct api
         if (call->req && error) {
                 leat_api_error_respond(call->req, error, false);
         } else if (call->req) {
-                flow_json(rows, &body);
+                flow_json(call->api, rows, &body);
                 leat_http_respond(call->req, 200, "application/json", &body);
         }
         free(call);
@@ -168,6 +178,7 @@ void leat_api_flow_get(struct leat_http_req *req, void *arg)
 {
         struct leat_api *api = arg;
         struct flow_call *call = leat_calloc(1, sizeof(*call));
+        call->api = api;
         call->req = req;
         leat_http_req_on_abort(req, call_abort, call);
         leat_api_ask(api->asker, "SHOW FLOW", call_answer, call);
@@ -187,7 +198,7 @@ static void stream_answer(void *arg, const struct api_rows *rows, const struct a
                 leat_api_error_json(&buf, error);
                 leat_buf_u8(&buf, '}');
         } else {
-                flow_json(rows, &buf);
+                flow_json(flow->api, rows, &buf);
         }
         if (!leat_view_eq(leat_buf_view(&buf), leat_buf_view(&flow->last))) {
                 if (flow->is_failing && !error)

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * leat/query: SHOW FLOW: the living picture of what flows where. One row for
- * each topic, job (materialized view), and dashboard, with its inputs, how many
- * rows have passed, how many a second, lag and data age. Counts come from the
- * statistics files of all roles; rates are taken between calls.
+ * each topic, view and dashboard, with what flows into it directly, how many rows
+ * have passed, how many a second, lag and data age. For a materialized view rows
+ * are those that its job has read, rows_out_per_s the changes that it has made; a
+ * plain view is computed by each of its readers and counts nothing. Counts come
+ * from the statistics files of all roles; rates are taken between calls.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,15 +16,17 @@ const struct query_column leat_query_flow_columns[] = {
         {"kind", LEAT_T_VARCHAR},       {"name", LEAT_T_VARCHAR},      {"inputs", LEAT_T_VARCHAR},
         {"rows_total", LEAT_T_BIGINT},  {"rows_per_s", LEAT_T_DOUBLE}, {"lag", LEAT_T_BIGINT},
         {"data_age_ms", LEAT_T_BIGINT}, {"state", LEAT_T_VARCHAR},     {"detail", LEAT_T_VARCHAR},
+        {"rows_out_per_s", LEAT_T_DOUBLE},
 };
 const uint32_t leat_query_flow_column_count = LEAT_ARRAY_LEN(leat_query_flow_columns);
 
 enum { FLOW_SAMPLES_MAX = 4096 };
 #define FLOW_SAMPLE_US (900LL * 1000)
 
-/* What was counted for one name at the last sample. */
+/* What was counted for one name at the last sample; @out: what a view gave, not what it read. */
 struct flow_sample {
         char name[112];
+        bool out;
         uint64_t total;
         double rate;
 };
@@ -52,6 +56,7 @@ void leat_query_flow_free(struct query_flow *flow)
 /* ---- counting --------------------------------------------------------------------------- */
 struct flow_count {
         char name[112];
+        bool out;
         uint64_t total;
 };
 struct flow_counts {
@@ -73,11 +78,12 @@ static void count_stat(void *arg, enum leat_metric metric, const char *labels, u
 {
         struct flow_counts *counts = arg;
         char name[112];
-        if (metric != LEAT_M_BROKER_PRODUCED_RECORDS && metric != LEAT_M_STREAM_ROWS_IN)
+        bool out = metric == LEAT_M_WORKER_ROWS_OUT;
+        if (metric != LEAT_M_BROKER_PRODUCED_RECORDS && metric != LEAT_M_WORKER_ROWS_IN && !out)
                 return;
         label_value(labels, name);
         for (uint32_t i = 0; i < counts->count; i++) {
-                if (strcmp(counts->list[i].name, name) == 0) {
+                if (counts->list[i].out == out && strcmp(counts->list[i].name, name) == 0) {
                         counts->list[i].total += value;
                         return;
                 }
@@ -88,6 +94,7 @@ static void count_stat(void *arg, enum leat_metric metric, const char *labels, u
         }
         struct flow_count *c = &counts->list[counts->count++];
         memcpy(c->name, name, sizeof c->name);
+        c->out = out;
         c->total = value;
 }
 
@@ -119,10 +126,10 @@ static void count_all(const struct leat_query *q, struct flow_counts *counts)
 }
 
 /* ---- rates --------------------------------------------------------------------------------- */
-static struct flow_sample *find_sample(struct query_flow *flow, const char *name)
+static struct flow_sample *find_sample(struct query_flow *flow, const char *name, bool out)
 {
         for (uint32_t i = 0; i < flow->count; i++)
-                if (strcmp(flow->samples[i].name, name) == 0)
+                if (flow->samples[i].out == out && strcmp(flow->samples[i].name, name) == 0)
                         return &flow->samples[i];
         return NULL;
 }
@@ -135,10 +142,11 @@ static void take_sample(struct query_flow *flow, const struct flow_counts *count
                 return;
         for (uint32_t i = 0; i < counts->count; i++) {
                 const struct flow_count *c = &counts->list[i];
-                struct flow_sample *s = find_sample(flow, c->name);
+                struct flow_sample *s = find_sample(flow, c->name, c->out);
                 if (s == NULL && flow->count < FLOW_SAMPLES_MAX) {
                         s = &flow->samples[flow->count++];
                         memcpy(s->name, c->name, sizeof s->name);
+                        s->out = c->out;
                         s->total = c->total;
                         s->rate = 0;
                 }
@@ -164,10 +172,26 @@ static void add_counts(struct query_flow *flow, const struct flow_counts *counts
                        struct query_rows *rows)
 {
         for (uint32_t i = 0; i < counts->count; i++)
-                if (strcmp(counts->list[i].name, name) == 0)
+                if (!counts->list[i].out && strcmp(counts->list[i].name, name) == 0)
                         leat_query_rows_int(rows, 3, (int64_t)counts->list[i].total);
-        const struct flow_sample *s = find_sample(flow, name);
+        const struct flow_sample *s = find_sample(flow, name, false), *out = find_sample(flow, name, true);
         leat_query_rows_double(rows, 4, s == NULL ? 0 : s->rate);
+        if (out != NULL)
+                leat_query_rows_double(rows, 9, out->rate);
+}
+
+/* Whether @o reads @id only through one of the plain views that it reads: a bound query names all of them. */
+static bool read_by_view(const struct leat_snapshot *cat, const struct leat_object *o, uint64_t id)
+{
+        for (uint32_t i = 0; i < o->read_count; i++) {
+                const struct leat_object *in = leat_snapshot_get(cat, o->reads[i]);
+                if (in == NULL || in->kind != LEAT_OBJECT_VIEW)
+                        continue;
+                for (uint32_t r = 0; r < in->read_count; r++)
+                        if (in->reads[r] == id)
+                                return true;
+        }
+        return false;
 }
 
 static const char *input_names(struct leat_arena *arena, const struct leat_snapshot *cat, const struct leat_object *o)
@@ -175,10 +199,20 @@ static const char *input_names(struct leat_arena *arena, const struct leat_snaps
         const char *text = NULL;
         for (uint32_t i = 0; i < o->read_count; i++) {
                 const struct leat_object *in = leat_snapshot_get(cat, o->reads[i]);
-                if (in != NULL)
+                if (in != NULL && !read_by_view(cat, o, in->id))
                         text = text == NULL ? in->name : leat_arena_printf(arena, "%s,%s", text, in->name);
         }
         return text;
+}
+
+/* The topic whose refused records are in @name; NULL when that is no quarantine. */
+static const char *quarantined_topic(struct leat_arena *arena, const char *name)
+{
+        static const char suffix[] = ".quarantine";
+        size_t len = strlen(name);
+        if (len < sizeof suffix || strcmp(name + len - (sizeof suffix - 1), suffix) != 0)
+                return NULL;
+        return leat_arena_strndup(arena, name, len - (sizeof suffix - 1));
 }
 
 static void topic_rows(struct leat_query *q, const struct flow_counts *counts, struct query_rows *rows)
@@ -191,7 +225,7 @@ static void topic_rows(struct leat_query *q, const struct flow_counts *counts, s
         for (uint32_t i = 0; rc == 0 && i < count; i++) {
                 if (topics[i].internal)
                         continue;
-                add_row(rows, "topic", topics[i].name, NULL);
+                add_row(rows, "topic", topics[i].name, quarantined_topic(rows->arena, topics[i].name));
                 add_counts(q->flow, counts, topics[i].name, rows);
                 leat_query_rows_text(rows, 7, "ready");
                 leat_query_rows_text(rows, 8,
@@ -235,6 +269,10 @@ static void object_rows(struct leat_query *q, const struct leat_snapshot *cat, c
                         job = jobs[j].view_id == o->id ? &jobs[j] : job;
                 if (o->kind == LEAT_OBJECT_MATVIEW) {
                         view_row(q, cat, o, job, counts, rows);
+                } else if (o->kind == LEAT_OBJECT_VIEW) {
+                        add_row(rows, "view", o->name, input_names(rows->arena, cat, o));
+                        leat_query_rows_text(rows, 7, "plain");
+                        leat_query_rows_text(rows, 8, "computed by its readers");
                 } else if (o->kind == LEAT_OBJECT_DASHBOARD) {
                         add_row(rows, "dashboard", o->name, input_names(rows->arena, cat, o));
                         leat_query_rows_text(rows, 7, "ready");

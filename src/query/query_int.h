@@ -46,6 +46,8 @@ void leat_query_rows_add(struct query_rows *rows);
 void leat_query_rows_text(struct query_rows *rows, uint32_t column, const char *text); /* NULL: stays NULL; copied */
 void leat_query_rows_int(struct query_rows *rows, uint32_t column,
                          int64_t value); /* any integer type, BOOLEAN, TIMESTAMPTZ */
+/* query_plan.c: rows of EXPLAIN out of the engine's plan in JSON; false when it is none. */
+bool leat_query_plan_rows(struct leat_view text, struct query_rows *rows);
 void leat_query_rows_double(struct query_rows *rows, uint32_t column, double value);
 void leat_query_rows_null(struct query_rows *rows, uint32_t column); /* takes back what was set */
 /* A column of SMALLINT[]. */

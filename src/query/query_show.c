@@ -483,7 +483,7 @@ static void graph_rows(const struct leat_stream_graph *graph, struct query_rows 
         }
 }
 
-/* The engine's own plan of a SELECT, one line a row. */
+/* The engine's own plan of a SELECT, one operator a row. */
 static int batch_rows(struct query_cursor *cur, const struct leat_stmt *stmt, struct query_rows *rows,
                       struct leat_error *err)
 {
@@ -498,19 +498,15 @@ static int batch_rows(struct query_cursor *cur, const struct leat_stmt *stmt, st
         LEAT_TRY(leat_query_session_conn(s, err));
         s->catalog = query.catalog;
         LEAT_TRY(leat_query_views_inline(s, cur->arena, &query, &sql, err));
-        int rc = leat_plan_prepare(s->conn, leat_arena_printf(cur->arena, "EXPLAIN %s", sql), &plan, err);
+        int rc = leat_plan_prepare(s->conn, leat_arena_printf(cur->arena, "EXPLAIN (FORMAT JSON) %s", sql), &plan, err);
         if (rc == 0)
                 rc = leat_plan_run(plan, false, &result, err);
         while (rc == 0 && (rc = leat_result_next(result, &batch, err)) == 0 && batch != NULL) {
                 for (uint32_t r = 0; r < batch->rows; r++) {
                         struct leat_view v = leat_string_view(
                                 (struct leat_string *)batch->columns[batch->column_count - 1].data + r);
-                        for (const char *p = (const char *)v.data, *end = p + v.len, *nl; p < end; p = nl + 1) {
-                                nl = memchr(p, '\n', (size_t)(end - p));
-                                nl = nl == NULL ? end : nl;
-                                leat_query_rows_add(rows);
-                                leat_query_rows_text(rows, 1, leat_arena_strndup(rows->arena, p, (size_t)(nl - p)));
-                        }
+                        if (!leat_query_plan_rows(v, rows))
+                                rc = leat_error_set(err, LEAT_EINTERNAL, "the engine's plan cannot be read");
                 }
         }
         leat_result_free(result);
