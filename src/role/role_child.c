@@ -4,18 +4,16 @@
  *
  * Its standard error comes through a pipe: passed on at once, and the end of it
  * kept as its "last words". A child that dies is started again after a back-off
- * of 100 ms, doubled each time it dies young (within a minute of its start), and
- * given up after CHILD_DEATHS_MAX deaths in a row: starting it for ever would
- * hide the reason and burn the machine.
+ * (role.backoff), doubled each time it dies young (within a minute of its start),
+ * and given up after role.deaths of them in a row: starting it for ever would hide
+ * the reason and burn the machine.
  */
 #include <stdio.h>
 #include <sys/wait.h>
 
 #include "role_int.h"
 
-enum { CHILD_DEATHS_MAX = 6 };
 #define CHILD_YOUNG_US (60LL * 1000 * 1000)
-#define CHILD_BACKOFF_US (100LL * 1000)
 
 static void addr_text(const struct leat_addr *addr, char out[96])
 {
@@ -168,8 +166,8 @@ void leat_child_ended(struct leat_child *child, int status)
         else
                 snprintf(how, sizeof how, "exit=%d", WEXITSTATUS(status));
         child->deaths = now_us - child->started_us < CHILD_YOUNG_US ? child->deaths + 1 : 1;
-        child->given_up = child->deaths >= CHILD_DEATHS_MAX;
-        int64_t wait_us = CHILD_BACKOFF_US << LEAT_MIN(child->deaths - 1, 6);
+        child->given_up = child->deaths >= leat_param(LEAT_P_ROLE_DEATHS);
+        int64_t wait_us = leat_param(LEAT_P_ROLE_BACKOFF) << LEAT_MIN(child->deaths - 1, 6);
         child->restart_us = now_us + wait_us;
         if (!child->given_up) {
                 leat_diag(LEAT_DIAG_WARN, "role", "a role has ended and is started again",

@@ -187,6 +187,7 @@ LEAT_TEST(ddl_views)
         run(fx, "CREATE VIEW lighter AS SELECT * FROM light WHERE grams < 10");
         CHECK_INT(find(fx, "lighter", false)->view->column_count, 2);
         run(fx, "CREATE OR REPLACE VIEW light AS SELECT package_id AS p, weight_g AS grams, site FROM scans");
+        run(fx, "CREATE OR REPLACE VIEW light AS SELECT package_id AS p, weight_g AS grams, site FROM scans");
         refuse(fx, LEAT_EDEPENDENT, "CREATE OR REPLACE VIEW ^light AS SELECT site FROM scans", "lighter");
         refuse(fx, LEAT_EUNSUPPORTED, "CREATE OR REPLACE VIEW light AS SELECT p, grams FROM ^light", "read itself");
         refuse(fx, LEAT_EEXISTS, "CREATE VIEW ^light AS SELECT 1 AS a", "already exists");

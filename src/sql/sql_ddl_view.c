@@ -120,7 +120,8 @@ int leat_ddl_create_view(struct ddl *d)
         struct leat_view_def def = {.body = body_copy(d), .retention_us = -1, .max_state_bytes = -1};
         bool done;
         LEAT_TRY(check_name(d, LEAT_OBJECT_VIEW, &old, &done));
-        if (done)
+        /* The same statement again changes nothing, so that a script may be run twice. */
+        if (done || (old != NULL && strcmp(old->sql, leat_ddl_text(d)) == 0))
                 return 0;
         if (old == NULL)
                 LEAT_TRY(check_hidden(d));
