@@ -555,9 +555,11 @@ int main(int argc, char **argv)
         OK(leat_os_addr_parse(argv[1], &addr, &err));
         dir = argv[2];
         OK(leat_os_mkdirs(dir, &err));
+        int rc = 2;
         if (strcmp(argv[3], "bench") == 0)
-                return bench(argc - 4, argv + 4);
+                rc = bench(argc - 4, argv + 4);
         if (strcmp(argv[3], "crash") == 0)
-                return crash(argc - 4, argv + 4);
-        return 2;
+                rc = crash(argc - 4, argv + 4);
+        fflush(stdout);
+        _exit(rc); /* what is open goes with the process */
 }
