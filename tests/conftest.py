@@ -11,6 +11,7 @@ when a role crashed or a sanitizer had something to say. A test that kills roles
 
 LEAT_BINARY names the program (default: build/leat); LEAT_TEST_KEEP=1 keeps data folders.
 """
+import contextlib
 import json
 import os
 import re
@@ -134,7 +135,8 @@ class Leat:
         self.expects_death = True
         pids = self.role_pids(role)
         for pid in pids:
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         return pids
 
     def log(self):
