@@ -749,6 +749,20 @@ static void works_sort(struct leat_worker *w)
         }
 }
 
+/* A job goes on from the positions where it stopped. What views and keyed topics that it reads have changed meanwhile is
+ * kept nowhere: reading them anew would count twice. */
+static int resume_check(const struct leat_work *work, struct leat_error *err)
+{
+        const struct leat_stream_graph *graph = work->job->graph;
+        for (uint32_t i = 0; i < graph->node_count; i++)
+                if (graph->nodes[i].op == LEAT_OP_SOURCE && graph->nodes[i].kind != LEAT_STREAM_TOPIC)
+                        return leat_error_set(
+                                err, LEAT_EUNSUPPORTED,
+                                "it reads %s, whose changes were missed: drop the view and create it again",
+                                graph->nodes[i].relation);
+        return 0;
+}
+
 static int view_sync(struct leat_worker *w, const struct leat_object *object, const struct leat_snapshot *objects,
                      struct leat_error *err)
 {
@@ -766,7 +780,9 @@ static int view_sync(struct leat_worker *w, const struct leat_object *object, co
                 leat_work_pause(w, work, LEAT_WORK_PAUSED, "paused by ALTER JOB");
         } else if (!object->view->paused && (work->state == LEAT_WORK_PAUSED || work->state == LEAT_WORK_FAILED) &&
                    object->version != work->version && work->job != NULL) {
-                rc = lane_open(w, work, objects, &own);
+                rc = resume_check(work, &own);
+                if (rc == 0)
+                        rc = lane_open(w, work, objects, &own);
                 if (rc == 0)
                         rc = leat_work_tell(w, work, NULL, err);
         }

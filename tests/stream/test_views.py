@@ -222,3 +222,23 @@ def test_json_rules_are_the_same_for_views_and_selects(leat):
     assert len(view) == 5 and (1, "2", None, 1) in view
     leat.wait_for('SELECT count(*) FROM "t$quarantine"', [(3,)])
     assert json.dumps(leat.sql('SELECT "column" FROM "t$quarantine" ORDER BY "offset"')) == '[["n"], ["n"], [null]]'
+
+
+def test_pause_and_resume_miss_nothing(leat):
+    import psycopg
+    leat.sql("CREATE TOPIC t (k TEXT)")
+    leat.sql("CREATE MATERIALIZED VIEW c AS SELECT k, count(*) AS n FROM t GROUP BY k")
+    leat.sql("CREATE MATERIALIZED VIEW sums_up AS SELECT sum(n) AS all_of_them FROM c")
+    leat.produce("t", [{"k": "a"}] * 3)
+    leat.sql("SET leat.freshness = 'now'")
+    assert leat.sql("SELECT * FROM sums_up") == [(3,)]
+    leat.sql("ALTER JOB c PAUSE")
+    leat.produce("t", [{"k": "a"}] * 4)
+    leat.sql("SET leat.freshness = 'none'")
+    assert leat.sql("SELECT n FROM c") == [(3,)]
+    leat.restart(kill=True)
+    leat.sql("ALTER JOB c RESUME; SET leat.freshness = 'none'")
+    leat.wait_for("SELECT n FROM c", [(7,)])
+    leat.wait_for("SELECT * FROM sums_up", [(7,)])
+    with pytest.raises(psycopg.errors.FeatureNotSupported):
+        leat.sql("ALTER JOB sums_up PAUSE")
