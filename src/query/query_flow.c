@@ -57,7 +57,8 @@ void leat_query_flow_free(struct query_flow *flow)
 struct flow_count {
         char name[112];
         bool out;
-        uint64_t total;
+        uint64_t total; /* since the role's start */
+        uint64_t ends;  /* of a topic's partitions: older than the broker's start too */
 };
 struct flow_counts {
         struct flow_count *list;
@@ -78,13 +79,13 @@ static void count_stat(void *arg, enum leat_metric metric, const char *labels, u
 {
         struct flow_counts *counts = arg;
         char name[112];
-        bool out = metric == LEAT_M_WORKER_ROWS_OUT;
-        if (metric != LEAT_M_BROKER_PRODUCED_RECORDS && metric != LEAT_M_WORKER_ROWS_IN && !out)
+        bool out = metric == LEAT_M_WORKER_ROWS_OUT, end = metric == LEAT_M_BROKER_PARTITION_END;
+        if (metric != LEAT_M_BROKER_PRODUCED_RECORDS && metric != LEAT_M_WORKER_ROWS_IN && !out && !end)
                 return;
         label_value(labels, name);
         for (uint32_t i = 0; i < counts->count; i++) {
                 if (counts->list[i].out == out && strcmp(counts->list[i].name, name) == 0) {
-                        counts->list[i].total += value;
+                        *(end ? &counts->list[i].ends : &counts->list[i].total) += value;
                         return;
                 }
         }
@@ -95,7 +96,8 @@ static void count_stat(void *arg, enum leat_metric metric, const char *labels, u
         struct flow_count *c = &counts->list[counts->count++];
         memcpy(c->name, name, sizeof c->name);
         c->out = out;
-        c->total = value;
+        c->total = end ? 0 : value;
+        c->ends = end ? value : 0;
 }
 
 struct flow_dir {
@@ -173,7 +175,7 @@ static void add_counts(struct query_flow *flow, const struct flow_counts *counts
 {
         for (uint32_t i = 0; i < counts->count; i++)
                 if (!counts->list[i].out && strcmp(counts->list[i].name, name) == 0)
-                        leat_query_rows_int(rows, 3, (int64_t)counts->list[i].total);
+                        leat_query_rows_int(rows, 3, (int64_t)LEAT_MAX(counts->list[i].total, counts->list[i].ends));
         const struct flow_sample *s = find_sample(flow, name, false), *out = find_sample(flow, name, true);
         leat_query_rows_double(rows, 4, s == NULL ? 0 : s->rate);
         if (out != NULL)

@@ -57,7 +57,8 @@ int leat_data_dir_open(const char *dir, struct leat_error *err)
         int rc = leat_os_read_file(path, 4096, &found, err);
         if (rc == 0 && !leat_view_eq_str(leat_buf_view(&found), format)) {
                 rc = leat_error_set(err, LEAT_EUNSUPPORTED,
-                                    "%s says format \"%.40s\"; this program reads and writes \"leat 1\"", path,
+                                    "%s says format \"%.*s\"; this program reads and writes \"leat 1\"", path,
+                                    (int)LEAT_MIN(strcspn(leat_buf_cstr(&found), "\n"), (size_t)40),
                                     leat_buf_cstr(&found));
                 leat_error_hint(err, "Use the version of leat that wrote it, or another --data directory.");
         }
