@@ -11,8 +11,13 @@
 /* Appends the value with its length in front, as in DataRow; NULL is length -1. @binary false: text. */
 void leat_pg_value_put(const struct leat_column *col, uint32_t row, bool binary, struct leat_buf *out);
 /* Reads a parameter of @type into row 0 of a fresh column; text values stay VARCHAR and are cast by the backend. */
-int leat_pg_value_get(struct leat_arena *arena, struct leat_view bytes, bool is_null, bool binary,
+int leat_pg_value_get(struct leat_arena *arena, struct leat_view bytes, bool is_null, bool binary, uint32_t oid,
                       const struct leat_type *type, struct leat_column *ret_col, struct leat_error *err) LEAT_NODISCARD;
+/* A value as text that the engine casts to @type, or a bytea's bytes (pg_param.c). @oid: the client's type, 0 = none. */
+int leat_pg_param_text(struct leat_arena *arena, struct leat_view bytes, bool binary, uint32_t oid,
+                       const struct leat_type *type, struct leat_view *ret, struct leat_error *err) LEAT_NODISCARD;
+/* A binary numeric as decimal digits. */
+int leat_pg_numeric_text(struct leat_view bytes, struct leat_buf *out, struct leat_error *err) LEAT_NODISCARD;
 /* Appends one row in COPY's text or CSV form, newline included. */
 void leat_pg_copy_row(const struct leat_batch *batch, uint32_t row, bool csv, struct leat_buf *out);
 void leat_pg_copy_header(const char *const *names, uint32_t count, bool csv, struct leat_buf *out);
@@ -36,7 +41,7 @@ const char *leat_pg_read_cstr(struct leat_cursor *cur);
 struct leat_pg_startup {
         uint32_t version;
         const char *user, *database, *application_name;
-        bool other_options;  /* _pq_. options: answered by NegotiateProtocolVersion */
+        bool other_options;      /* _pq_. options: answered by NegotiateProtocolVersion */
         struct leat_buf unknown; /* names of them, NUL-terminated each */
         uint32_t unknown_count;
 };
@@ -85,7 +90,9 @@ bool leat_pg_flush(struct leat_pg_session *session);
 struct leat_pg_stmt {
         struct leat_pg_stmt *next;
         char *name;
-        void *handle; /* of the backend; NULL: empty statement */
+        void *handle;   /* of the backend; NULL: empty statement */
+        uint32_t *oids; /* of parameters, as the client declared them; 0 = not */
+        uint32_t oid_count;
 };
 struct leat_pg_portal {
         struct leat_pg_portal *next;
@@ -95,9 +102,9 @@ struct leat_pg_portal {
         const struct leat_pg_desc *desc;
         uint16_t *formats;
         uint32_t format_count;
-        struct leat_arena *arena;        /* parameters, formats */
+        struct leat_arena *arena; /* parameters, formats */
         struct leat_batch *params;
-        const struct leat_batch *rows;   /* the batch that is being sent */
+        const struct leat_batch *rows; /* the batch that is being sent */
         uint32_t row;
         int64_t sent;
         bool done;
@@ -115,10 +122,10 @@ struct leat_pg_session {
         pthread_cond_t drained;
         struct leat_pg_msg *first, *last;
         size_t waiting_bytes;
-        bool running;  /* a worker has it */
-        bool gone;     /* connection closed */
+        bool running; /* a worker has it */
+        bool gone;    /* connection closed */
         bool paused;
-        bool ending;   /* Terminate was read, or a fatal error was sent */
+        bool ending;         /* Terminate was read, or a fatal error was sent */
         size_t queued_bytes; /* handed to the loop and not yet taken by the socket */
         /* the loop's */
         bool started;

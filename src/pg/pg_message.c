@@ -99,7 +99,8 @@ int leat_pg_startup_decode(struct leat_view body, struct leat_pg_startup *ret, s
         ret->version = leat_cursor_be32(&cur);
         ret->user = ret->database = ret->application_name = "";
         if (ret->version >> 16 != 3)
-                return leat_error_set(err, LEAT_EUNSUPPORTED, "unsupported frontend protocol %u.%u: server supports 3.0 to 3.0",
+                return leat_error_set(err, LEAT_EUNSUPPORTED,
+                                      "unsupported frontend protocol %u.%u: server supports 3.0 to 3.0",
                                       ret->version >> 16, ret->version & 0xffff);
         while (leat_cursor_left(&cur) > 1) {
                 const char *name = leat_pg_read_cstr(&cur);
@@ -121,8 +122,9 @@ int leat_pg_startup_decode(struct leat_view body, struct leat_pg_startup *ret, s
                 (void)leat_cursor_u8(&cur);
         if (cur.failed || ret->user[0] == '\0') {
                 leat_buf_done(&ret->unknown);
-                return leat_error_set(err, LEAT_EPROTO, cur.failed ? "invalid startup packet layout: expected terminator as last byte"
-                                                                   : "no PostgreSQL user name specified in startup packet");
+                return leat_error_set(err, LEAT_EPROTO,
+                                      cur.failed ? "invalid startup packet layout: expected terminator as last byte"
+                                                 : "no PostgreSQL user name specified in startup packet");
         }
         return 0;
 }

@@ -48,7 +48,8 @@ static int send_rows(struct leat_pg_session *s, struct leat_pg_portal *p, int64_
                         } else {
                                 leat_buf_be16(&s->out, (uint16_t)p->rows->column_count);
                                 for (uint32_t c = 0; c < p->rows->column_count; c++) {
-                                        uint32_t f = p->format_count == 0 ? 0 : p->formats[p->format_count == 1 ? 0 : c];
+                                        uint32_t f =
+                                                p->format_count == 0 ? 0 : p->formats[p->format_count == 1 ? 0 : c];
                                         leat_pg_value_put(&p->rows->columns[c], p->row, f == 1, &s->out);
                                 }
                         }
@@ -209,6 +210,7 @@ static void drop_stmt(struct leat_pg_session *s, struct leat_pg_stmt *stmt)
         if (stmt->handle != NULL)
                 s->pg->options.backend->stmt_free(stmt->handle);
         free(stmt->name);
+        free(stmt->oids);
         free(stmt);
 }
 
@@ -230,8 +232,11 @@ static int handle_parse(struct leat_pg_session *s, struct leat_cursor *cur, stru
         if (cur->failed || leat_cursor_left(cur) != (size_t)hints * 4)
                 return leat_error_set(err, LEAT_EPROTO, "invalid Parse message");
         struct leat_type *types = leat_arena_zalloc(s->arena, (hints + 1) * sizeof *types);
-        for (uint32_t i = 0; i < hints; i++)
-                types[i] = leat_pg_type_of_oid(leat_cursor_be32(cur));
+        uint32_t *oids = leat_arena_zalloc(s->arena, (hints + 1) * sizeof *oids);
+        for (uint32_t i = 0; i < hints; i++) {
+                oids[i] = leat_cursor_be32(cur);
+                types[i] = leat_pg_type_of_oid(oids[i]);
+        }
         struct leat_pg_stmt *old = find_stmt(s, name);
         if (old != NULL && name[0] != '\0')
                 return leat_error_set(err, LEAT_EEXISTS, "prepared statement \"%s\" already exists", name);
@@ -255,6 +260,9 @@ static int handle_parse(struct leat_pg_session *s, struct leat_cursor *cur, stru
         struct leat_pg_stmt *stmt = leat_calloc(1, sizeof *stmt);
         stmt->name = leat_strdup(name);
         stmt->handle = handle;
+        stmt->oids = leat_malloc((hints + 1) * sizeof *oids);
+        memcpy(stmt->oids, oids, hints * sizeof *oids);
+        stmt->oid_count = hints;
         stmt->next = s->stmts;
         s->stmts = stmt;
         send_empty(s, '1');
@@ -277,8 +285,12 @@ static int bind_params(struct leat_pg_portal *p, const struct leat_pg_bind *bind
                 bool is_null = v.data == NULL;
                 if (!is_null)
                         v.data = (const uint8_t *)leat_arena_strndup(p->arena, (const char *)v.data, v.len);
-                LEAT_TRY(leat_pg_value_get(p->arena, v, is_null, binary, &p->desc->params[i], &p->params->columns[i],
-                                           err));
+                /* What the client declared says how its bytes are to be read. */
+                uint32_t oid = i < p->stmt->oid_count ? p->stmt->oids[i] : 0;
+                struct leat_type declared = leat_pg_type_of_oid(oid);
+                const struct leat_type *type =
+                        declared.id != LEAT_T_INVALID || oid == 1700 ? &declared : &p->desc->params[i];
+                LEAT_TRY(leat_pg_value_get(p->arena, v, is_null, binary, oid, type, &p->params->columns[i], err));
         }
         return 0;
 }
@@ -427,12 +439,23 @@ static void handle_extended(struct leat_pg_session *s, const struct leat_pg_msg 
         if (s->skip_to_sync)
                 return;
         switch (msg->type) {
-        case 'P': rc = handle_parse(s, &cur, &err); break;
-        case 'B': rc = handle_bind(s, body, &err); break;
-        case 'D': rc = handle_describe(s, &cur, &err); break;
-        case 'E': rc = handle_execute(s, &cur, &err); break;
-        case 'C': rc = handle_close(s, &cur, &err); break;
-        default: break;
+        case 'P':
+                rc = handle_parse(s, &cur, &err);
+                break;
+        case 'B':
+                rc = handle_bind(s, body, &err);
+                break;
+        case 'D':
+                rc = handle_describe(s, &cur, &err);
+                break;
+        case 'E':
+                rc = handle_execute(s, &cur, &err);
+                break;
+        case 'C':
+                rc = handle_close(s, &cur, &err);
+                break;
+        default:
+                break;
         }
         if (rc != 0) {
                 send_error(s, &err, 0);
@@ -454,7 +477,11 @@ bool leat_pg_handle(struct leat_pg_session *s, const struct leat_pg_msg *msg)
                         drop_portals(s);
                 break;
         }
-        case 'P': case 'B': case 'D': case 'E': case 'C':
+        case 'P':
+        case 'B':
+        case 'D':
+        case 'E':
+        case 'C':
                 handle_extended(s, msg);
                 return true; /* flushed by Flush, Sync or a full buffer */
         case 'H':
@@ -465,7 +492,9 @@ bool leat_pg_handle(struct leat_pg_session *s, const struct leat_pg_msg *msg)
                         drop_portals(s);
                 send_ready(s);
                 break;
-        case 'd': case 'c': case 'f':
+        case 'd':
+        case 'c':
+        case 'f':
                 return true; /* rest of a COPY IN that was refused */
         case 'F':
                 leat_pg_msg_error(&s->out, "ERROR", "0A000", "function calls by message are not supported",

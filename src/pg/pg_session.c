@@ -125,10 +125,17 @@ static bool refuse(struct leat_pg_session *s, const char *sqlstate, const char *
 static void send_greeting(struct leat_pg_session *s, const struct leat_pg_startup *st)
 {
         static const char *const settings[][2] = {
-                {"server_version", PG_VERSION}, {"server_encoding", "UTF8"}, {"client_encoding", "UTF8"},
-                {"DateStyle", "ISO, MDY"}, {"IntervalStyle", "postgres"}, {"TimeZone", "UTC"},
-                {"integer_datetimes", "on"}, {"standard_conforming_strings", "on"}, {"is_superuser", "off"},
-                {"in_hot_standby", "off"}, {"default_transaction_read_only", "off"},
+                {"server_version", PG_VERSION},
+                {"server_encoding", "UTF8"},
+                {"client_encoding", "UTF8"},
+                {"DateStyle", "ISO, MDY"},
+                {"IntervalStyle", "postgres"},
+                {"TimeZone", "UTC"},
+                {"integer_datetimes", "on"},
+                {"standard_conforming_strings", "on"},
+                {"is_superuser", "off"},
+                {"in_hot_standby", "off"},
+                {"default_transaction_read_only", "off"},
         };
         size_t at;
         /* A newer minor version, or options that we do not know: tell what we speak. */
@@ -166,8 +173,11 @@ static bool open_backend(struct leat_pg_session *s, const struct leat_pg_startup
                 snprintf(text, sizeof text, "database \"%.100s\" does not exist", st->database);
                 return refuse(s, "3D000", text, "The only database is \"leat\": psql -d leat");
         }
-        struct leat_pg_session_info info = {.user = s->user, .application_name = s->application_name,
-                                            .notice = door_notice, .report = door_report, .door = s};
+        struct leat_pg_session_info info = {.user = s->user,
+                                            .application_name = s->application_name,
+                                            .notice = door_notice,
+                                            .report = door_report,
+                                            .door = s};
         if (s->pg->options.backend->session_open(s->pg->options.backend_arg, &info, &backend, &err) != 0)
                 return refuse(s, leat_pg_sqlstate(err.code), err.message, err.hint);
         pthread_mutex_lock(&s->mutex);
@@ -331,8 +341,8 @@ static size_t on_data(struct leat_net_conn *conn, void *user, struct leat_view d
                         return used;
                 uint32_t len = leat_get_be32(rest.data + 1);
                 if (len < 4 || (int64_t)len > leat_param(LEAT_P_PG_MESSAGE_BYTES)) {
-                        fatal(s, "08P01", len < 4 ? "invalid message length"
-                                                  : "message is larger than pg.message.bytes allows");
+                        fatal(s, "08P01",
+                              len < 4 ? "invalid message length" : "message is larger than pg.message.bytes allows");
                         return data.len;
                 }
                 if (rest.len < (size_t)len + 1) {
@@ -410,8 +420,8 @@ static struct leat_view refusal(void)
         static size_t len;
         if (len == 0) {
                 struct leat_buf out = LEAT_BUF_INIT;
-                leat_pg_msg_error(&out, "FATAL", "53300", "sorry, too many clients already",
-                                  "Raise pg.connections.", 0);
+                leat_pg_msg_error(&out, "FATAL", "53300", "sorry, too many clients already", "Raise pg.connections.",
+                                  0);
                 LEAT_ASSERT(out.len <= sizeof bytes);
                 memcpy(bytes, out.data, out.len);
                 len = out.len;

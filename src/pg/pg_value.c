@@ -190,30 +190,70 @@ static void binary_put(const struct leat_column *col, uint32_t row, struct leat_
                 leat_buf_be32(out, 1);
                 leat_buf_u8(out, ((const uint8_t *)data)[row] != 0);
                 return;
-        case LEAT_T_TINYINT: put16(out, ((const int8_t *)data)[row]); return;
-        case LEAT_T_UTINYINT: put16(out, ((const uint8_t *)data)[row]); return;
-        case LEAT_T_SMALLINT: put16(out, ((const int16_t *)data)[row]); return;
-        case LEAT_T_USMALLINT: put32(out, ((const uint16_t *)data)[row]); return;
-        case LEAT_T_INTEGER: put32(out, ((const int32_t *)data)[row]); return;
-        case LEAT_T_FLOAT: put32(out, ((const int32_t *)data)[row]); return;
-        case LEAT_T_UINTEGER: put64(out, ((const uint32_t *)data)[row]); return;
-        case LEAT_T_BIGINT: case LEAT_T_DOUBLE: case LEAT_T_TIME: put64(out, ((const int64_t *)data)[row]); return;
-        case LEAT_T_TIMESTAMP: case LEAT_T_TIMESTAMPTZ: put64(out, pg_time(((const int64_t *)data)[row])); return;
-        case LEAT_T_DATE: put32(out, ((const int32_t *)data)[row] - PG_EPOCH_DAYS); return;
-        case LEAT_T_UBIGINT: numeric_put(false, ((const uint64_t *)data)[row], 0, out); return;
-        case LEAT_T_HUGEINT: numeric_signed(int128_at(data, row), 0, out); return;
-        case LEAT_T_UHUGEINT: numeric_put(false, (unsigned __int128)int128_at(data, row), 0, out); return;
-        case LEAT_T_DECIMAL: decimal_put(col, row, out); return;
-        case LEAT_T_INTERVAL: interval_put(col, row, out); return;
-        case LEAT_T_UUID: uuid_put(col, row, out); return;
-        case LEAT_T_LIST: list_put(col, row, out); return;
-        case LEAT_T_VARCHAR: case LEAT_T_BLOB: {
+        case LEAT_T_TINYINT:
+                put16(out, ((const int8_t *)data)[row]);
+                return;
+        case LEAT_T_UTINYINT:
+                put16(out, ((const uint8_t *)data)[row]);
+                return;
+        case LEAT_T_SMALLINT:
+                put16(out, ((const int16_t *)data)[row]);
+                return;
+        case LEAT_T_USMALLINT:
+                put32(out, ((const uint16_t *)data)[row]);
+                return;
+        case LEAT_T_INTEGER:
+                put32(out, ((const int32_t *)data)[row]);
+                return;
+        case LEAT_T_FLOAT:
+                put32(out, ((const int32_t *)data)[row]);
+                return;
+        case LEAT_T_UINTEGER:
+                put64(out, ((const uint32_t *)data)[row]);
+                return;
+        case LEAT_T_BIGINT:
+        case LEAT_T_DOUBLE:
+        case LEAT_T_TIME:
+                put64(out, ((const int64_t *)data)[row]);
+                return;
+        case LEAT_T_TIMESTAMP:
+        case LEAT_T_TIMESTAMPTZ:
+                put64(out, pg_time(((const int64_t *)data)[row]));
+                return;
+        case LEAT_T_DATE:
+                put32(out, ((const int32_t *)data)[row] - PG_EPOCH_DAYS);
+                return;
+        case LEAT_T_UBIGINT:
+                numeric_put(false, ((const uint64_t *)data)[row], 0, out);
+                return;
+        case LEAT_T_HUGEINT:
+                numeric_signed(int128_at(data, row), 0, out);
+                return;
+        case LEAT_T_UHUGEINT:
+                numeric_put(false, (unsigned __int128)int128_at(data, row), 0, out);
+                return;
+        case LEAT_T_DECIMAL:
+                decimal_put(col, row, out);
+                return;
+        case LEAT_T_INTERVAL:
+                interval_put(col, row, out);
+                return;
+        case LEAT_T_UUID:
+                uuid_put(col, row, out);
+                return;
+        case LEAT_T_LIST:
+                list_put(col, row, out);
+                return;
+        case LEAT_T_VARCHAR:
+        case LEAT_T_BLOB: {
                 struct leat_view view = leat_string_view((const struct leat_string *)data + row);
                 leat_buf_be32(out, (uint32_t)view.len);
                 leat_buf_add_view(out, view);
                 return;
         }
-        default: text_put(col, row, out); return;
+        default:
+                text_put(col, row, out);
+                return;
         }
 }
 
@@ -232,7 +272,8 @@ static int binary_get(struct leat_arena *arena, struct leat_view bytes, const st
 {
         int16_t want = leat_pg_type_len(type);
         if (want >= 0 && bytes.len != (size_t)want)
-                return leat_error_set(err, LEAT_EPROTO, "incorrect binary data format: %zu bytes, %d expected", bytes.len, want);
+                return leat_error_set(err, LEAT_EPROTO, "incorrect binary data format: %zu bytes, %d expected",
+                                      bytes.len, want);
         uint8_t *to = leat_arena_zalloc(arena, 16);
         col->type = *type;
         col->data = to;
@@ -245,12 +286,15 @@ static int binary_get(struct leat_arena *arena, struct leat_view bytes, const st
                 memcpy(to, &v, 2);
                 return 0;
         }
-        case LEAT_T_INTEGER: case LEAT_T_FLOAT: {
+        case LEAT_T_INTEGER:
+        case LEAT_T_FLOAT: {
                 uint32_t v = leat_get_be32(bytes.data);
                 memcpy(to, &v, 4);
                 return 0;
         }
-        case LEAT_T_BIGINT: case LEAT_T_DOUBLE: case LEAT_T_TIME: {
+        case LEAT_T_BIGINT:
+        case LEAT_T_DOUBLE:
+        case LEAT_T_TIME: {
                 uint64_t v = leat_get_be64(bytes.data);
                 memcpy(to, &v, 8);
                 return 0;
@@ -260,43 +304,79 @@ static int binary_get(struct leat_arena *arena, struct leat_view bytes, const st
                 memcpy(to, &v, 4);
                 return 0;
         }
-        case LEAT_T_TIMESTAMP: case LEAT_T_TIMESTAMPTZ: {
+        case LEAT_T_TIMESTAMP:
+        case LEAT_T_TIMESTAMPTZ: {
                 int64_t v = (int64_t)leat_get_be64(bytes.data);
                 v = v == INT64_MAX || v == INT64_MIN ? (v > 0 ? INT64_MAX : -INT64_MAX) : v + PG_EPOCH_US;
                 memcpy(to, &v, 8);
                 return 0;
         }
         case LEAT_T_UUID: {
-                unsigned __int128 v = ((unsigned __int128)leat_get_be64(bytes.data) << 64) | leat_get_be64(bytes.data + 8);
+                unsigned __int128 v =
+                        ((unsigned __int128)leat_get_be64(bytes.data) << 64) | leat_get_be64(bytes.data + 8);
                 v ^= (unsigned __int128)1 << 127;
                 memcpy(to, &v, 16);
                 return 0;
         }
-        case LEAT_T_VARCHAR: case LEAT_T_BLOB: {
+        case LEAT_T_INTERVAL: {
+                int64_t us = (int64_t)leat_get_be64(bytes.data);
+                int32_t days = (int32_t)leat_get_be32(bytes.data + 8), months = (int32_t)leat_get_be32(bytes.data + 12);
+                memcpy(to, &months, 4);
+                memcpy(to + 4, &days, 4);
+                memcpy(to + 8, &us, 8);
+                return 0;
+        }
+        case LEAT_T_BLOB: {
                 struct leat_string s = leat_string_borrow(bytes);
                 memcpy(to, &s, sizeof s);
                 return 0;
         }
         default:
-                return leat_error_set(err, LEAT_EUNSUPPORTED, "binary parameters of type oid %u are not supported: send text",
-                                      leat_pg_type_oid(type));
+                return leat_error_set(err, LEAT_EINTERNAL, "type %u has no binary form", type->id);
         }
 }
 
-int leat_pg_value_get(struct leat_arena *arena, struct leat_view bytes, bool is_null, bool binary,
+/* Types whose binary form is not their text: they become columns of their own. The rest is text for the engine. */
+static bool has_binary(const struct leat_type *type)
+{
+        switch ((enum leat_type_id)type->id) {
+        case LEAT_T_BOOLEAN:
+        case LEAT_T_SMALLINT:
+        case LEAT_T_INTEGER:
+        case LEAT_T_BIGINT:
+        case LEAT_T_FLOAT:
+        case LEAT_T_DOUBLE:
+        case LEAT_T_DATE:
+        case LEAT_T_TIME:
+        case LEAT_T_TIMESTAMP:
+        case LEAT_T_TIMESTAMPTZ:
+        case LEAT_T_INTERVAL:
+        case LEAT_T_UUID:
+        case LEAT_T_BLOB:
+                return true;
+        default:
+                return false;
+        }
+}
+
+int leat_pg_value_get(struct leat_arena *arena, struct leat_view bytes, bool is_null, bool binary, uint32_t oid,
                       const struct leat_type *type, struct leat_column *ret_col, struct leat_error *err)
 {
         memset(ret_col, 0, sizeof *ret_col);
-        if (!is_null && binary && type->id != LEAT_T_INVALID)
+        if (!is_null && binary && has_binary(type))
                 return binary_get(arena, bytes, type, ret_col, err);
+        if (!is_null && binary && oid != 0 && oid != 1700 && type->id == LEAT_T_INVALID)
+                return leat_error_set(err, LEAT_EUNSUPPORTED,
+                                      "binary parameters of type oid %u are not supported: send text", oid);
         struct leat_string *s = leat_arena_zalloc(arena, sizeof *s);
-        ret_col->type = leat_type_of(LEAT_T_VARCHAR);
+        ret_col->type = leat_type_of(!is_null && type->id == LEAT_T_BLOB ? LEAT_T_BLOB : LEAT_T_VARCHAR);
         ret_col->data = s;
         if (is_null) {
                 leat_column_make_validity(arena, ret_col, 1);
                 leat_column_set_null(ret_col, 0);
                 return 0;
         }
+        LEAT_TRY(leat_pg_param_text(arena, bytes, binary, oid, type, &bytes, err));
         *s = leat_string_borrow(bytes);
         return 0;
 }
@@ -307,14 +387,29 @@ static void copy_text(struct leat_view text, struct leat_buf *out)
         for (size_t i = 0; i < text.len; i++) {
                 char c = (char)text.data[i], e = 0;
                 switch (c) {
-                case '\b': e = 'b'; break;
-                case '\f': e = 'f'; break;
-                case '\n': e = 'n'; break;
-                case '\r': e = 'r'; break;
-                case '\t': e = 't'; break;
-                case '\v': e = 'v'; break;
-                case '\\': e = '\\'; break;
-                default: break;
+                case '\b':
+                        e = 'b';
+                        break;
+                case '\f':
+                        e = 'f';
+                        break;
+                case '\n':
+                        e = 'n';
+                        break;
+                case '\r':
+                        e = 'r';
+                        break;
+                case '\t':
+                        e = 't';
+                        break;
+                case '\v':
+                        e = 'v';
+                        break;
+                case '\\':
+                        e = '\\';
+                        break;
+                default:
+                        break;
                 }
                 if (e != 0)
                         leat_buf_u8(out, '\\');

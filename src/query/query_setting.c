@@ -44,6 +44,7 @@ static const struct setting_info settings[] = {
          "What a SELECT waits for: session = what this session wrote, now = all that was acknowledged, none"},
         {"leat.wait_timeout", "10s", SETTING_DURATION, NULL, false, "How long a SELECT waits for freshness"},
         {"lock_timeout", "0", SETTING_ANY, NULL, false, "There are no locks"},
+        {"max_index_keys", "32", SETTING_FIXED, NULL, false, ""},
         {"max_identifier_length", "63", SETTING_FIXED, NULL, false, ""},
         {"row_security", "off", SETTING_CHOICE, "on off", false, "There are no row policies"},
         {"search_path", "public", SETTING_ANY, NULL, false, "The only schema is public"},

@@ -29,8 +29,8 @@ static bool listed(const char *const *list, size_t count, const char *name)
 
 bool leat_sql_table_function_allowed(const char *name)
 {
-        static const char *const allowed[] = {"unnest",    "range",     "generate_series",    "repeat",
-                                              "json_each", "json_tree", "generate_subscripts"};
+        static const char *const allowed[] = {"unnest",    "range",     "generate_series",     "repeat",
+                                              "json_each", "json_tree", "generate_subscripts", "pg_get_keywords"};
         return LISTED(allowed, name);
 }
 
@@ -129,7 +129,11 @@ const char *leat_sql_macros(void)
                "CREATE OR REPLACE MACRO pg_get_expr(expr, relation, pretty := false) AS CAST(expr AS VARCHAR);"
                "CREATE OR REPLACE MACRO pg_get_constraintdef(id, pretty := false) AS CAST(NULL AS VARCHAR);"
                "CREATE OR REPLACE MACRO pg_get_indexdef(id, nth := 0, pretty := false) AS CAST(NULL AS VARCHAR);"
+               "CREATE OR REPLACE MACRO to_regtype(name) AS CAST(NULL AS INTEGER);"
                "CREATE OR REPLACE MACRO regclass(name) AS CAST(NULL AS INTEGER);"
+               "CREATE OR REPLACE MACRO pg_get_keywords() AS TABLE SELECT unnest(['topic', 'watermark', 'emit', "
+               "'panel', "
+               "'dashboard', 'pipeline', 'subscribe']) AS word, 'U' AS catcode, 'unreserved' AS catdesc;"
                "CREATE OR REPLACE MACRO to_regclass(name) AS CAST(NULL AS INTEGER);"
                "CREATE OR REPLACE MACRO pg_get_function_sqlbody(id) AS CAST(NULL AS VARCHAR);"
                "CREATE OR REPLACE MACRO \"<~>\"(a, b) AS regexp_matches(a, b, 's');"
@@ -195,6 +199,9 @@ const char *leat_sql_catalog_macros(void)
 {
         return "CREATE OR REPLACE MACRO pg_get_constraintdef(id, pretty := false) AS (SELECT definition FROM "
                "leat_scan('pg_catalog.leat_definitions') WHERE oid = id AND number = 0);"
+               "CREATE OR REPLACE MACRO to_regtype(name) AS (SELECT min(oid) FROM leat_scan('pg_catalog.pg_type') "
+               "WHERE "
+               "typname = name);"
                "CREATE OR REPLACE MACRO pg_get_indexdef(id, nth := 0, pretty := false) AS (SELECT definition FROM "
                "leat_scan('pg_catalog.leat_definitions') WHERE oid = id AND number = nth);"
                "CREATE OR REPLACE MACRO regclass(name) AS CASE WHEN regexp_full_match(name, '[0-9]+') THEN CAST(name "

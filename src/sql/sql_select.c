@@ -125,6 +125,11 @@ static int select_query(struct sql_rewrite *rw, const struct leat_sql_map *user,
                         rw->param_type_count = rw->param_count;
                         continue;
                 }
+                /* What the client declared is what it sends, whatever the statement casts it to. */
+                struct leat_type *declared = (struct leat_type *)query.param_types;
+                for (uint32_t i = 0; i < rw->param_count && i < rw->param_type_count; i++)
+                        if (rw->param_types[i].id != LEAT_T_INVALID)
+                                declared[i] = rw->param_types[i];
                 query.sql = (const char *)map->text.data;
                 query.map = map;
                 query.used = rw->used;
