@@ -340,6 +340,13 @@ void leat_feed_close(struct leat_feed *feed)
         free(feed);
 }
 
+void leat_feed_wake_clear(struct leat_feed *feed)
+{
+        uint8_t bytes[64];
+        while (leat_os_read(feed->wake_fds[0], bytes, sizeof bytes) > 0)
+                ;
+}
+
 void leat_feed_wake(struct leat_feed *feed)
 {
         (void)!leat_os_write(feed->wake_fds[1], "w", 1);

@@ -25,10 +25,25 @@ static void send_ready(struct leat_pg_session *s)
         leat_pg_msg_end(&s->out, at);
 }
 
+/* Drivers act on these: they prepare again, or know that a ROLLBACK is wanted. */
+static const char *error_state(struct leat_pg_session *s, const struct leat_error *err)
+{
+        if (err->code == LEAT_ESEQUENCE && s->pg->options.backend->txn(s->backend) == LEAT_PG_FAILED)
+                return "25P02";
+        if (err->code == LEAT_ENOTFOUND && strncmp(err->message, "prepared statement ", 19) == 0)
+                return "26000";
+        if (err->code == LEAT_EEXISTS && strncmp(err->message, "prepared statement ", 19) == 0)
+                return "42P05";
+        if (err->code == LEAT_ENOTFOUND &&
+            (strncmp(err->message, "portal ", 7) == 0 || strncmp(err->message, "cursor ", 7) == 0))
+                return "34000";
+        return leat_pg_sqlstate(err->code);
+}
+
 static void send_error(struct leat_pg_session *s, const struct leat_error *err, int shift)
 {
         int position = err->position > 0 ? err->position + shift : 0;
-        leat_pg_msg_error(&s->out, "ERROR", leat_pg_sqlstate(err->code), err->message, err->hint, position);
+        leat_pg_msg_error(&s->out, "ERROR", error_state(s, err), err->message, err->hint, position);
         s->pg->options.backend->failed(s->backend);
         leat_stat_add(s->pg->errors, 1);
 }
@@ -357,9 +372,12 @@ static int handle_describe(struct leat_pg_session *s, struct leat_cursor *cur, s
                 send_params(s, desc);
         } else if (what == 'P') {
                 p = find_portal(s, name);
-                if (p == NULL)
+                if (p != NULL)
+                        desc = p->desc;
+                else if (s->pg->options.backend->describe_cursor != NULL)
+                        desc = s->pg->options.backend->describe_cursor(s->backend, name);
+                if (desc == NULL)
                         return leat_error_set(err, LEAT_ENOTFOUND, "portal \"%s\" does not exist", name);
-                desc = p->desc;
         } else {
                 return leat_error_set(err, LEAT_EPROTO, "invalid DESCRIBE message subtype %d", what);
         }

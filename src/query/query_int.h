@@ -13,6 +13,8 @@ struct leat_query {
         struct leat_query_options options;
         struct leat_views *views;
         struct leat_panels *panels;
+        pthread_mutex_t sessions_mutex; /* guards sessions: the follower ends statements whose time is over */
+        struct query_session *sessions;
         struct leat_sql_env *env;
         struct query_flow *flow;
         pthread_mutex_t mutex;               /* guards engine, ddl catalog and ddl feed */
@@ -64,8 +66,20 @@ struct query_prepared {
         char *sql; /* the text behind AS */
 };
 
+/* DECLAREd and not closed. */
+struct query_named {
+        struct query_named *next;
+        char *name;
+        bool hold;
+        struct query_stmt *stmt;
+        struct query_cursor *cursor;
+        const struct leat_batch *rows; /* being given out, from `row` on */
+        uint32_t row;
+};
+
 #define QUERY_PIPELINES_MAX 64
 struct query_session {
+        struct query_session *next, *prev; /* under the query's sessions_mutex */
         struct leat_query *query;
         struct leat_pg_session_info info;
         struct leat_arena *arena; /* lives as long as the session */
@@ -75,6 +89,11 @@ struct query_session {
         enum leat_pg_txn txn;
         struct query_setting *settings;
         struct query_prepared *prepared;
+        struct query_named *named;
+        struct query_cursor *reader; /* whose result is read from conn; others get a connection of their own */
+        struct leat_conn *running;   /* under mutex: what cancel interrupts */
+        _Atomic int64_t deadline_us; /* statement_timeout of the running statement; 0 = none */
+        _Atomic bool timed_out;
         /* Positions that this session has written and its SELECTs wait for. */
         struct leat_tick_position *written;
         uint32_t written_count, written_cap;
@@ -93,7 +112,10 @@ struct query_session {
 
 /* The engine, opened at first use. Thread: any. */
 int leat_query_engine(struct leat_query *q, struct leat_engine **ret_engine, struct leat_error *err) LEAT_NODISCARD;
-/* The session's connection to the engine, opened at first use. */
+/* "canceling statement due to …" */
+int leat_query_canceled(struct query_session *s, struct leat_error *err);
+/* The session's connection to the engine, opened at first use; and another one. */
+int leat_query_conn_open(struct query_session *s, struct leat_conn **ret_conn, struct leat_error *err) LEAT_NODISCARD;
 int leat_query_session_conn(struct query_session *s, struct leat_error *err) LEAT_NODISCARD;
 int leat_query_session_feed(struct query_session *s, struct leat_error *err) LEAT_NODISCARD;
 /* The picture of @pipeline for the running statement, taken once. */
@@ -143,6 +165,9 @@ struct query_stmt {
 struct query_cursor {
         struct query_stmt *stmt;
         struct leat_arena *arena;
+        struct leat_conn *conn; /* of its own, while another result is read from the session's */
+        struct leat_plan *plan; /* on it */
+        const struct leat_batch *params;
         struct leat_result *result;    /* rows from the engine */
         const struct leat_batch *rows; /* or rows of our own, given out once */
         int (*next)(struct query_cursor *cursor, const struct leat_batch **ret_rows, struct leat_error *err);
@@ -150,8 +175,28 @@ struct query_cursor {
         void *state;      /* of next and close */
         int64_t affected; /* INSERT; -1: count the rows */
         char tag[64];
-        int64_t deadline_us; /* statement_timeout; 0 = none */
 };
+
+int leat_query_stmt_new(struct query_session *s, const char *sql, const struct leat_type *hints, uint32_t hint_count,
+                        struct query_stmt **ret_stmt, struct leat_error *err) LEAT_NODISCARD;
+void leat_query_stmt_free(void *stmt);
+int leat_query_cursor_open(struct query_stmt *st, const struct leat_batch *params, struct query_cursor **ret_cursor,
+                           struct leat_error *err) LEAT_NODISCARD;
+int leat_query_cursor_next(struct query_cursor *cur, const struct leat_batch **ret_rows,
+                           struct leat_error *err) LEAT_NODISCARD;
+void leat_query_cursor_close(struct query_cursor *cur); /* NULL: nothing */
+
+/* ---- DECLARE, FETCH, CLOSE (query_cursor.c) --------------------------------------------- */
+int leat_query_declare_prepare(struct query_stmt *st, const struct leat_type *hints, uint32_t count,
+                               struct leat_error *err) LEAT_NODISCARD;
+int leat_query_declare_open(struct query_cursor *cur, const struct leat_batch *params,
+                            struct leat_error *err) LEAT_NODISCARD;
+int leat_query_fetch_prepare(struct query_stmt *st, struct leat_error *err) LEAT_NODISCARD;
+int leat_query_fetch_open(struct query_cursor *cur, struct leat_error *err) LEAT_NODISCARD;
+int leat_query_close_named(struct query_session *s, const char *name, struct leat_error *err) LEAT_NODISCARD;
+/* Closes one cursor, or all (NULL), or all that are not WITH HOLD. */
+void leat_query_named_close(struct query_session *s, const char *name, bool keep_held);
+const struct leat_pg_desc *leat_query_named_describe(void *session, const char *name);
 
 /* Each fills stmt->desc at prepare, and rows (or does its work) at open. */
 int leat_query_select_prepare(struct query_stmt *st, struct leat_span body, const struct leat_type *hints,

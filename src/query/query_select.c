@@ -54,20 +54,31 @@ int leat_query_select_open(struct query_cursor *cur, const struct leat_batch *pa
         LEAT_TRY(leat_query_session_conn(s, err));
         LEAT_TRY(take_pictures(st, cur->arena, err));
         s->catalog = st->sql.catalog;
-        if (st->plan == NULL) {
+        if (st->engine_sql == NULL)
                 LEAT_TRY(leat_query_views_inline(s, st->arena, &st->sql, &st->engine_sql, err));
-                int rc = leat_plan_prepare(s->conn, st->engine_sql, &st->plan, err);
+        /* A connection streams one result: while one is read, the next statement takes a connection of its own. */
+        if (s->reader != NULL)
+                LEAT_TRY(leat_query_conn_open(s, &cur->conn, err));
+        else
+                s->reader = cur;
+        struct leat_plan **plan = cur->conn != NULL ? &cur->plan : &st->plan;
+        struct leat_conn *conn = cur->conn != NULL ? cur->conn : s->conn;
+        if (*plan == NULL) {
+                int rc = leat_plan_prepare(conn, st->engine_sql, plan, err);
                 if (rc != 0) {
                         leat_sql_map_error(st->sql.map, err);
                         return rc;
                 }
         }
         for (uint32_t i = 0; params != NULL && i < params->column_count; i++)
-                LEAT_TRY(leat_plan_bind(st->plan, i, &params->columns[i], 0, err));
-        s->params = params;
-        int rc = leat_plan_run(st->plan, true, &cur->result, err);
+                LEAT_TRY(leat_plan_bind(*plan, i, &params->columns[i], 0, err));
+        cur->params = s->params = params;
+        pthread_mutex_lock(&s->mutex);
+        s->running = conn;
+        pthread_mutex_unlock(&s->mutex);
+        int rc = leat_plan_run(*plan, true, &cur->result, err);
         if (rc == LEAT_ECANCELED)
-                return leat_error_set(err, LEAT_ECANCELED, "canceling statement due to user request");
+                return leat_query_canceled(s, err);
         if (rc != 0)
                 leat_sql_map_error(st->sql.map, err);
         return rc;

@@ -79,12 +79,35 @@ static void follow_once(struct leat_query *q, uint64_t *io_version)
         leat_sql_catalog_unref(catalog);
 }
 
+/* Ends statements that have had their statement_timeout. */
+static void end_late_statements(struct leat_query *q)
+{
+        int64_t now = leat_os_monotonic_us();
+        pthread_mutex_lock(&q->sessions_mutex);
+        for (struct query_session *s = q->sessions; s != NULL; s = s->next) {
+                int64_t deadline = atomic_load(&s->deadline_us);
+                if (deadline == 0 || now < deadline)
+                        continue;
+                atomic_store(&s->timed_out, true);
+                atomic_store(&s->deadline_us, 0);
+                leat_query_session_cancel(s);
+        }
+        pthread_mutex_unlock(&q->sessions_mutex);
+}
+
+int leat_query_canceled(struct query_session *s, struct leat_error *err)
+{
+        return leat_error_set(err, LEAT_ECANCELED, "canceling statement due to %s",
+                              atomic_load(&s->timed_out) ? "statement timeout" : "user request");
+}
+
 static void *follower(void *arg)
 {
         struct leat_query *q = arg;
         uint64_t version = UINT64_MAX;
         while (!atomic_load(&q->closing)) {
                 follow_once(q, &version);
+                end_late_statements(q);
                 leat_os_sleep_us(q->recovered ? QUERY_FOLLOW_US : 10 * QUERY_FOLLOW_US);
         }
         return NULL;
@@ -125,6 +148,7 @@ int leat_query_open(const struct leat_query_options *options, struct leat_query 
         q->flow = leat_query_flow_new();
         pthread_mutex_init(&q->mutex, NULL);
         pthread_mutex_init(&q->topic_mutex, NULL);
+        pthread_mutex_init(&q->sessions_mutex, NULL);
         int rc = open_parts(q, err);
         if (rc == 0 && pthread_create(&q->follower, NULL, follower, q) != 0)
                 rc = leat_error_set(err, LEAT_ENOMEM, "cannot start a thread");
@@ -159,6 +183,7 @@ void leat_query_close(struct leat_query *q)
         leat_catalog_close(q->follow_catalog);
         leat_feed_close(q->topic_feed);
         pthread_mutex_destroy(&q->topic_mutex);
+        pthread_mutex_destroy(&q->sessions_mutex);
         leat_query_flow_free(q->flow);
         pthread_mutex_destroy(&q->mutex);
         free(q);
@@ -175,6 +200,12 @@ int leat_query_session_open(void *arg, const struct leat_pg_session_info *info, 
         s->arena = leat_arena_new(1024);
         s->txn = LEAT_PG_IDLE;
         pthread_mutex_init(&s->mutex, NULL);
+        pthread_mutex_lock(&s->query->sessions_mutex);
+        s->next = s->query->sessions;
+        if (s->next != NULL)
+                s->next->prev = s;
+        s->query->sessions = s;
+        pthread_mutex_unlock(&s->query->sessions_mutex);
         *ret_session = s;
         return 0;
 }
@@ -182,6 +213,15 @@ int leat_query_session_open(void *arg, const struct leat_pg_session_info *info, 
 void leat_query_session_close(void *session)
 {
         struct query_session *s = session;
+        pthread_mutex_lock(&s->query->sessions_mutex);
+        if (s->prev != NULL)
+                s->prev->next = s->next;
+        else
+                s->query->sessions = s->next;
+        if (s->next != NULL)
+                s->next->prev = s->prev;
+        pthread_mutex_unlock(&s->query->sessions_mutex);
+        leat_query_named_close(s, NULL, false);
         leat_query_session_drop_pictures(s);
         while (s->prepared != NULL) {
                 struct query_prepared *next = s->prepared->next;
@@ -202,10 +242,20 @@ void leat_query_session_close(void *session)
 
 int leat_query_session_conn(struct query_session *s, struct leat_error *err)
 {
-        struct leat_engine *engine;
         struct leat_conn *conn;
         if (s->conn != NULL)
                 return 0;
+        LEAT_TRY(leat_query_conn_open(s, &conn, err));
+        pthread_mutex_lock(&s->mutex);
+        s->conn = conn;
+        pthread_mutex_unlock(&s->mutex);
+        return 0;
+}
+
+int leat_query_conn_open(struct query_session *s, struct leat_conn **ret_conn, struct leat_error *err)
+{
+        struct leat_engine *engine;
+        struct leat_conn *conn;
         LEAT_TRY(leat_query_engine(s->query, &engine, err));
         LEAT_TRY(leat_conn_open(engine, &leat_query_relation_ops, s, &conn, err));
         int rc = leat_conn_exec(conn, leat_sql_macros(), err);
@@ -215,9 +265,7 @@ int leat_query_session_conn(struct query_session *s, struct leat_error *err)
                 leat_conn_close(conn);
                 return rc;
         }
-        pthread_mutex_lock(&s->mutex);
-        s->conn = conn;
-        pthread_mutex_unlock(&s->mutex);
+        *ret_conn = conn;
         return 0;
 }
 
@@ -344,8 +392,8 @@ void leat_query_session_cancel(void *session)
         struct query_session *s = session;
         atomic_store(&s->canceled, true);
         pthread_mutex_lock(&s->mutex);
-        if (s->conn != NULL)
-                leat_conn_interrupt(s->conn);
+        if (s->running != NULL)
+                leat_conn_interrupt(s->running);
         if (s->feed != NULL)
                 leat_feed_wake(s->feed);
         if (s->sub != NULL)

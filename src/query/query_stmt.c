@@ -104,6 +104,11 @@ static int prepare_kind(struct query_stmt *st, const struct leat_type *hints, ui
         case LEAT_STMT_DESCRIBE:
         case LEAT_STMT_EXPLAIN:
                 return leat_query_show_prepare(st, err);
+        case LEAT_STMT_DECLARE:
+                return leat_query_declare_prepare(st, hints, hint_count, err);
+        case LEAT_STMT_FETCH:
+        case LEAT_STMT_MOVE:
+                return leat_query_fetch_prepare(st, err);
         case LEAT_STMT_EXECUTE:
                 return prepare_execute(st, depth, err);
         default:
@@ -111,12 +116,12 @@ static int prepare_kind(struct query_stmt *st, const struct leat_type *hints, ui
         }
 }
 
-static void stmt_free(void *stmt)
+void leat_query_stmt_free(void *stmt)
 {
         struct query_stmt *st = stmt;
         if (st == NULL)
                 return;
-        stmt_free(st->inner);
+        leat_query_stmt_free(st->inner);
         leat_plan_free(st->plan);
         leat_arena_free(st->arena);
         free(st);
@@ -138,11 +143,17 @@ static int prepare_text(struct query_session *s, const char *sql, const struct l
         if (rc == 0)
                 rc = prepare_kind(st, hints, hint_count, depth, err);
         if (rc != 0) {
-                stmt_free(st);
+                leat_query_stmt_free(st);
                 return rc;
         }
         *ret_stmt = st;
         return 0;
+}
+
+int leat_query_stmt_new(struct query_session *s, const char *sql, const struct leat_type *hints, uint32_t hint_count,
+                        struct query_stmt **ret_stmt, struct leat_error *err)
+{
+        return prepare_text(s, sql, hints, hint_count, 0, ret_stmt, err);
 }
 
 static int prepare(void *session, const char *sql, const struct leat_type *hints, uint32_t hint_count, void **ret_stmt,
@@ -191,6 +202,7 @@ static void open_end(struct query_cursor *cur, bool commit)
         if (commit && s->txn == LEAT_PG_FAILED)
                 snprintf(cur->tag, sizeof cur->tag, "ROLLBACK");
         leat_query_setting_end_txn(s, commit);
+        leat_query_named_close(s, NULL, true);
         s->txn = LEAT_PG_IDLE;
         leat_query_session_drop_pictures(s);
 }
@@ -211,7 +223,7 @@ static int open_prepare(struct query_cursor *cur, struct leat_error *err)
                 free(sql);
                 return rc;
         }
-        stmt_free(tried);
+        leat_query_stmt_free(tried);
         struct query_prepared *p = leat_calloc(1, sizeof *p);
         p->name = leat_strdup(st->stmt.name);
         p->sql = sql;
@@ -265,7 +277,7 @@ static int execute_args(struct query_cursor *cur, struct leat_batch **ret_params
         if (rc == 0)
                 *ret_params = leat_batch_copy(cur->arena, row);
         leat_result_free(inner.result);
-        stmt_free(args);
+        leat_query_stmt_free(args);
         return rc;
 }
 
@@ -322,7 +334,15 @@ static int open_kind(struct query_cursor *cur, const struct leat_batch *params, 
                 return open_prepare(cur, err);
         case LEAT_STMT_DEALLOCATE:
                 return open_deallocate(s, st->stmt.name, err);
+        case LEAT_STMT_DECLARE:
+                return leat_query_declare_open(cur, params, err);
+        case LEAT_STMT_FETCH:
+        case LEAT_STMT_MOVE:
+                return leat_query_fetch_open(cur, err);
+        case LEAT_STMT_CLOSE:
+                return leat_query_close_named(s, st->stmt.name, err);
         case LEAT_STMT_DISCARD:
+                leat_query_named_close(s, NULL, false);
                 leat_query_setting_reset(s, NULL);
                 return open_deallocate(s, NULL, err);
         default:
@@ -334,19 +354,15 @@ static int open_kind(struct query_cursor *cur, const struct leat_batch *params, 
         }
 }
 
-static int open_cursor(void *stmt, const struct leat_batch *params, void **ret_cursor, struct leat_error *err)
+int leat_query_cursor_open(struct query_stmt *st, const struct leat_batch *params, struct query_cursor **ret_cursor,
+                           struct leat_error *err)
 {
-        struct query_stmt *st = stmt;
-        struct query_session *s = st->session;
         struct query_cursor *cur = leat_calloc(1, sizeof *cur);
-        int64_t timeout_us = leat_query_setting_duration_us(s, "statement_timeout");
         struct leat_batch *args;
         int rc = 0;
-        atomic_store(&s->canceled, false);
         cur->arena = leat_arena_new(0);
         cur->stmt = st;
         cur->affected = -1;
-        cur->deadline_us = timeout_us > 0 ? leat_os_monotonic_us() + timeout_us : 0;
         if (st->stmt.kind == LEAT_STMT_EXECUTE) {
                 rc = execute_args(cur, &args, err);
                 params = args;
@@ -356,37 +372,73 @@ static int open_cursor(void *stmt, const struct leat_batch *params, void **ret_c
         if (rc == 0)
                 rc = open_kind(cur, params, err);
         if (rc != 0) {
-                if (cur->close != NULL)
-                        cur->close(cur);
-                leat_result_free(cur->result);
-                leat_arena_free(cur->arena);
-                free(cur);
+                leat_query_cursor_close(cur);
                 return rc;
         }
         *ret_cursor = cur;
         return 0;
 }
 
-static int next_rows(void *cursor, const struct leat_batch **ret_rows, struct leat_error *err)
+/* statement_timeout counts from here to the statement's end; the follower watches. */
+static void begin_deadline(struct query_session *s)
 {
-        struct query_cursor *cur = cursor;
-        if (atomic_load(&cur->stmt->session->canceled))
-                return leat_error_set(err, LEAT_ECANCELED, "canceling statement due to user request");
-        if (cur->deadline_us != 0 && leat_os_monotonic_us() > cur->deadline_us)
-                return leat_error_set(err, LEAT_ECANCELED, "canceling statement due to statement timeout");
-        if (cur->next != NULL)
-                return cur->next(cur, ret_rows, err);
-        if (cur->result != NULL) {
-                int rc = leat_result_next(cur->result, ret_rows, err);
-                if (rc == LEAT_ECANCELED)
-                        return leat_error_set(err, LEAT_ECANCELED, "canceling statement due to user request");
-                if (rc != 0 && cur->stmt->sql.map != NULL)
-                        leat_sql_map_error(cur->stmt->sql.map, err);
+        int64_t timeout_us = leat_query_setting_duration_us(s, "statement_timeout");
+        atomic_store(&s->canceled, false);
+        atomic_store(&s->timed_out, false);
+        atomic_store(&s->deadline_us, timeout_us > 0 ? leat_os_monotonic_us() + timeout_us : 0);
+        if (s->feed != NULL)
+                leat_feed_wake_clear(s->feed);
+}
+
+static int open_cursor(void *stmt, const struct leat_batch *params, void **ret_cursor, struct leat_error *err)
+{
+        struct query_stmt *st = stmt;
+        struct query_cursor *cur;
+        begin_deadline(st->session);
+        int rc = leat_query_cursor_open(st, params, &cur, err);
+        if (rc != 0) {
+                atomic_store(&st->session->deadline_us, 0);
                 return rc;
         }
+        *ret_cursor = cur;
+        return 0;
+}
+
+/* Rows of the engine: scans that begin late read this statement's catalog and parameters. */
+static int next_result(struct query_cursor *cur, const struct leat_batch **ret_rows, struct leat_error *err)
+{
+        struct query_session *s = cur->stmt->session;
+        s->catalog = cur->stmt->sql.catalog;
+        s->params = cur->params;
+        pthread_mutex_lock(&s->mutex);
+        s->running = cur->conn != NULL ? cur->conn : s->conn;
+        pthread_mutex_unlock(&s->mutex);
+        int rc = leat_result_next(cur->result, ret_rows, err);
+        if (rc == LEAT_ECANCELED)
+                return leat_query_canceled(s, err);
+        if (rc != 0 && cur->stmt->sql.map != NULL)
+                leat_sql_map_error(cur->stmt->sql.map, err);
+        if (rc == 0 && *ret_rows == NULL && s->reader == cur)
+                s->reader = NULL;
+        return rc;
+}
+
+int leat_query_cursor_next(struct query_cursor *cur, const struct leat_batch **ret_rows, struct leat_error *err)
+{
+        if (atomic_load(&cur->stmt->session->canceled))
+                return leat_query_canceled(cur->stmt->session, err);
+        if (cur->next != NULL)
+                return cur->next(cur, ret_rows, err);
+        if (cur->result != NULL)
+                return next_result(cur, ret_rows, err);
         *ret_rows = cur->rows;
         cur->rows = NULL;
         return 0;
+}
+
+static int next_rows(void *cursor, const struct leat_batch **ret_rows, struct leat_error *err)
+{
+        return leat_query_cursor_next(cursor, ret_rows, err);
 }
 
 static const char *tag(void *cursor, bool *ret_counts, int64_t *ret_rows)
@@ -396,6 +448,13 @@ static const char *tag(void *cursor, bool *ret_counts, int64_t *ret_rows)
         case LEAT_STMT_SELECT:
                 *ret_counts = true;
                 return "SELECT";
+        case LEAT_STMT_FETCH:
+                *ret_counts = true;
+                return "FETCH";
+        case LEAT_STMT_MOVE:
+                *ret_counts = true;
+                *ret_rows = cur->affected;
+                return "MOVE";
         case LEAT_STMT_COPY:
         case LEAT_STMT_SUBSCRIBE:
         case LEAT_STMT_SUBSCRIBE_DASHBOARD:
@@ -410,16 +469,32 @@ static const char *tag(void *cursor, bool *ret_counts, int64_t *ret_rows)
         }
 }
 
-static void close_cursor(void *cursor)
+void leat_query_cursor_close(struct query_cursor *cur)
 {
-        struct query_cursor *cur = cursor;
+        if (cur == NULL)
+                return;
         struct query_session *s = cur->stmt->session;
         if (cur->close != NULL)
                 cur->close(cur);
         leat_result_free(cur->result);
+        leat_plan_free(cur->plan);
+        pthread_mutex_lock(&s->mutex);
+        if (s->running == cur->conn || s->reader == cur)
+                s->running = NULL;
+        pthread_mutex_unlock(&s->mutex);
+        leat_conn_close(cur->conn);
+        if (s->reader == cur)
+                s->reader = NULL;
         leat_arena_free(cur->arena);
         free(cur);
-        if (s->txn == LEAT_PG_IDLE)
+}
+
+static void close_cursor(void *cursor)
+{
+        struct query_session *s = ((struct query_cursor *)cursor)->stmt->session;
+        leat_query_cursor_close(cursor);
+        atomic_store(&s->deadline_us, 0);
+        if (s->txn == LEAT_PG_IDLE && s->named == NULL)
                 leat_query_session_drop_pictures(s);
 }
 
@@ -429,7 +504,7 @@ const struct leat_pg_backend leat_query_backend = {
         .split = split,
         .prepare = prepare,
         .describe = describe,
-        .stmt_free = stmt_free,
+        .stmt_free = leat_query_stmt_free,
         .open = open_cursor,
         .next = next_rows,
         .tag = tag,
@@ -437,4 +512,5 @@ const struct leat_pg_backend leat_query_backend = {
         .txn = leat_query_session_txn,
         .failed = leat_query_session_failed,
         .cancel = leat_query_session_cancel,
+        .describe_cursor = leat_query_named_describe,
 };

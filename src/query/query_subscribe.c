@@ -145,9 +145,7 @@ static int next_event(struct query_cursor *cur, struct subscription *u, struct l
         u->event = NULL;
         while (u->event == NULL) {
                 if (atomic_load(&u->session->canceled))
-                        return leat_error_set(err, LEAT_ECANCELED, "canceling statement due to user request");
-                if (cur->deadline_us != 0 && leat_os_monotonic_us() > cur->deadline_us)
-                        return leat_error_set(err, LEAT_ECANCELED, "canceling statement due to statement timeout");
+                        return leat_query_canceled(cur->stmt->session, err);
                 LEAT_TRY(leat_view_sub_next(u->sub, SUBSCRIBE_WAIT_US, &u->event, err));
         }
         u->side = SIDE_REMOVED;

@@ -260,10 +260,6 @@ static const struct {
         {"UNLISTEN", "Use COPY (SUBSCRIBE TO view) TO STDOUT."},
         {"GRANT", "There are no users and rights yet: Leat listens on this machine only."},
         {"REVOKE", "There are no users and rights yet: Leat listens on this machine only."},
-        {"DECLARE", "There are no cursors in SQL; clients fetch in portions with the extended protocol."},
-        {"FETCH", "There are no cursors in SQL; clients fetch in portions with the extended protocol."},
-        {"MOVE", "There are no cursors in SQL."},
-        {"CLOSE", "There are no cursors in SQL."},
         {"VACUUM", "There is nothing to do by hand."},
         {"ANALYZE", "There is nothing to do by hand."},
         {"CHECKPOINT", "There is nothing to do by hand."},
@@ -494,6 +490,15 @@ int leat_sql_statement(struct sql_parser *p)
                 return parse_deallocate(p);
         if (leat_sql_accept(p, "DISCARD"))
                 return parse_discard(p);
+        if (leat_sql_accept(p, "DECLARE"))
+                return leat_sql_declare(p);
+        if (leat_sql_accept(p, "CLOSE"))
+                return leat_sql_close(p);
+        if (sql_is(p, 0, "FETCH") || sql_is(p, 0, "MOVE")) {
+                p->stmt->kind = sql_is(p, 0, "FETCH") ? LEAT_STMT_FETCH : LEAT_STMT_MOVE;
+                p->at++;
+                return leat_sql_fetch(p);
+        }
         return refuse(p);
 }
 
@@ -548,6 +553,10 @@ void leat_sql_tag(const struct leat_stmt *stmt, uint64_t rows, char *out, size_t
                 [LEAT_STMT_PREPARE] = "PREPARE",
                 [LEAT_STMT_DEALLOCATE] = "DEALLOCATE",
                 [LEAT_STMT_DISCARD] = "DISCARD ALL",
+                [LEAT_STMT_DECLARE] = "DECLARE CURSOR",
+                [LEAT_STMT_CLOSE] = "CLOSE CURSOR",
+                [LEAT_STMT_FETCH] = "FETCH",
+                [LEAT_STMT_MOVE] = "MOVE",
         };
         const char *tag = (size_t)stmt->kind < LEAT_ARRAY_LEN(tags) ? tags[stmt->kind] : NULL;
         unsigned long long n = rows;

@@ -98,6 +98,9 @@ int leat_sql_set(struct sql_parser *p) LEAT_NODISCARD;
 int leat_sql_reset(struct sql_parser *p) LEAT_NODISCARD;
 int leat_sql_show(struct sql_parser *p) LEAT_NODISCARD;
 int leat_sql_copy(struct sql_parser *p) LEAT_NODISCARD;
+int leat_sql_declare(struct sql_parser *p) LEAT_NODISCARD;
+int leat_sql_fetch(struct sql_parser *p) LEAT_NODISCARD; /* FETCH, MOVE */
+int leat_sql_close(struct sql_parser *p) LEAT_NODISCARD;
 int leat_sql_transaction(struct sql_parser *p, const char *word) LEAT_NODISCARD;
 
 #endif

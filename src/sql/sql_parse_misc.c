@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* leat/sql: grammar of SET, SHOW, COPY and transactions, as clients of PostgreSQL send them. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <strings.h>
 
 #include "sql_parse_int.h"
+
+static int transaction_modes(struct sql_parser *p);
 
 /* A setting's name, "leat.freshness". */
 static int setting_name(struct sql_parser *p)
@@ -61,6 +64,29 @@ static int fixed_setting(struct sql_parser *p, const char *name)
         return setting_value(p);
 }
 
+/* SET TRANSACTION …: the isolation level as a setting, as that is what clients read back; else READ ONLY or WRITE. */
+static int transaction_setting(struct sql_parser *p, const char *isolation, const char *read_only)
+{
+        struct leat_stmt *stmt = p->stmt;
+        static const char *const levels[][3] = {{"READ", "COMMITTED", "read committed"},
+                                                {"READ", "UNCOMMITTED", "read uncommitted"},
+                                                {"REPEATABLE", "READ", "repeatable read"},
+                                                {"SERIALIZABLE", NULL, "serializable"}};
+        for (uint32_t i = 0; i < p->count - p->at; i++) {
+                if (!sql_is(p, i, "LEVEL"))
+                        continue;
+                for (size_t l = 0; l < LEAT_ARRAY_LEN(levels); l++)
+                        if (sql_is(p, i + 1, levels[l][0]) && (levels[l][1] == NULL || sql_is(p, i + 2, levels[l][1])))
+                                stmt->value = levels[l][2];
+        }
+        stmt->name = stmt->value != NULL ? isolation : read_only;
+        stmt->name_at = sql_span(&p->tokens[p->at - 1]);
+        LEAT_TRY(transaction_modes(p));
+        if (stmt->value == NULL)
+                stmt->value = stmt->read_only ? "on" : "off";
+        return 0;
+}
+
 int leat_sql_set(struct sql_parser *p)
 {
         p->stmt->kind = LEAT_STMT_SET;
@@ -68,10 +94,10 @@ int leat_sql_set(struct sql_parser *p)
                 p->at += 2;
                 LEAT_TRY(leat_sql_expect(p, "AS"));
                 LEAT_TRY(leat_sql_expect(p, "TRANSACTION"));
-                return fixed_setting(p, "default_transaction");
+                return transaction_setting(p, "default_transaction_isolation", "default_transaction_read_only");
         }
         if (leat_sql_accept(p, "TRANSACTION"))
-                return fixed_setting(p, "transaction");
+                return transaction_setting(p, "transaction_isolation", "transaction_read_only");
         p->stmt->local = leat_sql_accept(p, "LOCAL");
         if (!p->stmt->local)
                 leat_sql_accept(p, "SESSION");
@@ -357,4 +383,70 @@ int leat_sql_transaction(struct sql_parser *p, const char *word)
                 return leat_sql_expect_end(p);
         }
         return end_of_transaction(p);
+}
+
+/* ---- cursors ---------------------------------------------------------------------------- */
+/* name [ASENSITIVE | INSENSITIVE] [NO SCROLL] CURSOR [WITH | WITHOUT HOLD] FOR query */
+int leat_sql_declare(struct sql_parser *p)
+{
+        struct leat_stmt *stmt = p->stmt;
+        stmt->kind = LEAT_STMT_DECLARE;
+        LEAT_TRY(leat_sql_name(p, true, "the cursor's name", &stmt->name, &stmt->name_at));
+        while (!leat_sql_accept(p, "CURSOR")) {
+                uint32_t at = sql_peek(p, 0)->start;
+                if (leat_sql_accept(p, "NO")) {
+                        LEAT_TRY(leat_sql_expect(p, "SCROLL"));
+                } else if (sql_is(p, 0, "SCROLL") || sql_is(p, 0, "BINARY")) {
+                        leat_sql_fail(p->text, at, p->err, LEAT_EUNSUPPORTED, "cursors with %s are not supported",
+                                      sql_is(p, 0, "SCROLL") ? "SCROLL" : "BINARY");
+                        leat_error_hint(p->err, "Cursors go forward, and the client says which form it wants.");
+                        return LEAT_EUNSUPPORTED;
+                } else if (!leat_sql_accept(p, "ASENSITIVE") && !leat_sql_accept(p, "INSENSITIVE")) {
+                        return leat_sql_unexpected(p, "CURSOR");
+                }
+        }
+        if (leat_sql_accept(p, "WITH")) {
+                LEAT_TRY(leat_sql_expect(p, "HOLD"));
+                stmt->hold = true;
+        } else if (leat_sql_accept(p, "WITHOUT")) {
+                LEAT_TRY(leat_sql_expect(p, "HOLD"));
+        }
+        LEAT_TRY(leat_sql_expect(p, "FOR"));
+        return leat_sql_body(p, false);
+}
+
+/* [NEXT | FORWARD] [n | ALL] [FROM | IN] name */
+int leat_sql_fetch(struct sql_parser *p)
+{
+        static const char *const backward[] = {"PRIOR", "FIRST", "LAST", "ABSOLUTE", "RELATIVE", "BACKWARD"};
+        struct leat_stmt *stmt = p->stmt;
+        stmt->fetch_rows = 1;
+        for (size_t i = 0; i < LEAT_ARRAY_LEN(backward); i++) {
+                if (!sql_is(p, 0, backward[i]) || sql_at_end(p))
+                        continue;
+                leat_sql_fail(p->text, sql_peek(p, 0)->start, p->err, LEAT_EUNSUPPORTED, "FETCH %s is not supported",
+                              backward[i]);
+                leat_error_hint(p->err, "Cursors go forward only.");
+                return LEAT_EUNSUPPORTED;
+        }
+        if (!leat_sql_accept(p, "NEXT"))
+                leat_sql_accept(p, "FORWARD");
+        if (leat_sql_accept(p, "ALL")) {
+                stmt->fetch_rows = INT64_MAX;
+        } else if (sql_peek(p, 0)->kind == TOKEN_NUMBER) {
+                stmt->fetch_rows = strtoll(leat_sql_token_value(p->arena, p->text, sql_peek(p, 0), false), NULL, 10);
+                p->at++;
+        }
+        if (!leat_sql_accept(p, "FROM"))
+                leat_sql_accept(p, "IN");
+        LEAT_TRY(leat_sql_name(p, true, "the cursor's name", &stmt->name, &stmt->name_at));
+        return leat_sql_expect_end(p);
+}
+
+int leat_sql_close(struct sql_parser *p)
+{
+        p->stmt->kind = LEAT_STMT_CLOSE;
+        if (!leat_sql_accept(p, "ALL"))
+                LEAT_TRY(leat_sql_name(p, true, "the cursor's name", &p->stmt->name, &p->stmt->name_at));
+        return leat_sql_expect_end(p);
 }

@@ -279,7 +279,7 @@ LEAT_TEST(settings)
         CHECK_STR(parse("SET x = -5").value, "-5");
         CHECK_STR(parse("SET x = ''").value, "");
         CHECK(parse("SET x TO DEFAULT").value == NULL);
-        CHECK_STR(parse("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY").value, "READ ONLY");
+        CHECK_STR(parse("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY").value, "on");
         CHECK_STR(parse("SET NAMES 'utf8'").name, "client_encoding");
         CHECK(parse("RESET ALL").name == NULL);
         CHECK_STR(parse("RESET leat.freshness").name, "leat.freshness");

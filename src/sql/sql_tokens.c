@@ -215,6 +215,34 @@ static bool regclass_literal(struct scan *s, uint32_t i, uint32_t type_at)
         return true;
 }
 
+/* '\x6869'::bytea → unhex('6869'); '{1,2}'::int[] → '[1,2]'::int[]: literals that DuckDB writes otherwise. */
+static bool value_literal(struct scan *s, uint32_t i, uint32_t type_at)
+{
+        if (i == 0 || token_at(s, i - 1)->kind != TOKEN_STRING)
+                return false;
+        const char *value = leat_sql_token_value(s->rw->arena, s->text, token_at(s, i - 1), false);
+        size_t len = strlen(value);
+        struct leat_buf out = LEAT_BUF_INIT;
+        if (names(s, type_at, "bytea") && len >= 2 && value[0] == '\\' && value[1] == 'x' && len % 2 == 0 &&
+            strspn(value + 2, "0123456789abcdefABCDEF") == len - 2) {
+                leat_buf_printf(&out, "unhex('%s')", value + 2);
+                leat_sql_edit_replace(&s->edits, start_of(s, i - 1), end_of(s, type_at),
+                                      leat_arena_strdup(s->rw->arena, leat_buf_cstr(&out)));
+        } else if (is_op(s, type_at + 1, '[') && len >= 2 && value[0] == '{' && value[len - 1] == '}' &&
+                   strpbrk(value + 1, "{\"\\") == NULL) {
+                const char *list = leat_arena_printf(s->rw->arena, "[%.*s]", (int)len - 2, value + 1);
+                leat_sql_quote_text(&out, leat_view_str(list));
+                leat_sql_edit_replace(&s->edits, start_of(s, i - 1), end_of(s, i - 1),
+                                      leat_arena_strdup(s->rw->arena, leat_buf_cstr(&out)));
+                leat_buf_done(&out);
+                return false;
+        } else {
+                return false;
+        }
+        leat_buf_done(&out);
+        return true;
+}
+
 /* The type behind "::" or inside CAST( … AS type ); @i is the token before it. */
 static void type_form(struct scan *s, uint32_t i)
 {
@@ -228,7 +256,7 @@ static void type_form(struct scan *s, uint32_t i)
         /* char without quotes is character(1), a type of SQL. */
         if (is(s, at, "char"))
                 type = NULL;
-        if (is_text(s, i, "::") && regclass_literal(s, i, at))
+        if (is_text(s, i, "::") && (regclass_literal(s, i, at) || value_literal(s, i, at)))
                 return;
         if (type != NULL)
                 leat_sql_edit_replace(&s->edits, start_of(s, i + 1), end_of(s, at), type);
@@ -279,6 +307,14 @@ static int parameter_form(struct scan *s, uint32_t i)
                         ? &rw->param_types[number - 1]
                         : NULL;
         struct leat_buf out = LEAT_BUF_INIT;
+        /* What no client declares and stands in ANY($1) is an array of texts. */
+        static const struct leat_type text = {.id = LEAT_T_VARCHAR};
+        struct leat_type texts = leat_type_of(LEAT_T_LIST);
+        texts.child_count = 1;
+        texts.children = &text;
+        if (i >= 2 && (type == NULL || type->id == LEAT_T_VARCHAR) && is_op(s, i - 1, '(') && is_op(s, i + 1, ')') &&
+            (is(s, i - 2, "ANY") || is(s, i - 2, "ALL") || is(s, i - 2, "SOME")))
+                type = &texts;
         leat_buf_printf(&out, type != NULL ? "CAST($%u AS " : "$%u", number);
         if (type != NULL) {
                 leat_type_print(type, &out);

@@ -37,6 +37,8 @@ int leat_feed_open(const struct leat_addr *addr, const char *client_id, struct l
 void leat_feed_close(struct leat_feed *feed);
 /* Makes the blocking call return LEAT_ECANCELED soon. Thread: any. */
 void leat_feed_wake(struct leat_feed *feed);
+/* Forgets wakes that nobody waited for. Thread: the one that uses the feed. */
+void leat_feed_wake_clear(struct leat_feed *feed);
 
 /* ---- topics --------------------------------------------------------------- */
 /* LEAT_ENORELATION when there is none; never creates one. */

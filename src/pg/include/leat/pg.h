@@ -22,11 +22,11 @@
 /* What a prepared statement looks like from outside. Memory belongs to the backend. */
 struct leat_pg_desc {
         uint32_t param_count;
-        const struct leat_type *params;  /* LEAT_T_INVALID: unknown, sent as text */
-        uint32_t column_count;           /* 0: returns no rows */
+        const struct leat_type *params; /* LEAT_T_INVALID: unknown, sent as text */
+        uint32_t column_count;          /* 0: returns no rows */
         const char *const *names;
         const struct leat_type *columns;
-        bool copy_out;                   /* COPY … TO STDOUT: rows are `COPY text`, made from the columns */
+        bool copy_out; /* COPY … TO STDOUT: rows are `COPY text`, made from the columns */
         bool copy_csv;
         bool copy_header;
 };
@@ -69,6 +69,8 @@ struct leat_pg_backend {
         void (*failed)(void *session);
         /* Makes the running call return LEAT_ECANCELED. Thread: any, also when nothing runs. */
         void (*cancel)(void *session);
+        /* A cursor of SQL (DECLARE) by its name, which clients describe as a portal; NULL: there is none. */
+        const struct leat_pg_desc *(*describe_cursor)(void *session, const char *name);
 };
 
 struct leat_pg;
@@ -81,8 +83,8 @@ struct leat_pg_options {
 };
 
 /* Starts serving. Thread: before the loop runs, or on it. */
-int leat_pg_start(const struct leat_pg_options *options, struct leat_pg **ret_pg, struct leat_error *err)
-        LEAT_NODISCARD;
+int leat_pg_start(const struct leat_pg_options *options, struct leat_pg **ret_pg,
+                  struct leat_error *err) LEAT_NODISCARD;
 /* Refuses new connections, cancels what runs, waits for the threads and closes every session. Thread: the loop's,
  * or any after the loop has ended. */
 void leat_pg_stop(struct leat_pg *pg);

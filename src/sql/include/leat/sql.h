@@ -55,6 +55,10 @@ enum leat_stmt_kind {
         LEAT_STMT_EXECUTE,             /* name, arguments */
         LEAT_STMT_DEALLOCATE,          /* name NULL: ALL */
         LEAT_STMT_DISCARD,
+        LEAT_STMT_DECLARE, /* name, hold, body */
+        LEAT_STMT_FETCH,   /* name, fetch_rows */
+        LEAT_STMT_MOVE,
+        LEAT_STMT_CLOSE, /* name NULL: ALL */
 };
 /* What SHOW lists. */
 enum leat_show {
@@ -132,7 +136,9 @@ struct leat_stmt {
         const struct leat_span *variable_at;  /* one a variable: its SQL */
         const char *value;                    /* SET: text; NULL = DEFAULT */
         bool local;                           /* SET LOCAL */
-        bool read_only;                       /* BEGIN READ ONLY */
+        bool read_only;           /* BEGIN READ ONLY */
+        bool hold;                /* DECLARE … WITH HOLD */
+        int64_t fetch_rows;       /* FETCH, MOVE; INT64_MAX: ALL */
         uint8_t copy_format;                  /* enum leat_copy_format */
         bool copy_header;
         char copy_delimiter;     /* tab or comma unless given */
