@@ -90,6 +90,7 @@ bool leat_pg_flush(struct leat_pg_session *session);
 struct leat_pg_stmt {
         struct leat_pg_stmt *next;
         char *name;
+        uint32_t refs;  /* the session and each portal: portals outlive the name of their statement */
         void *handle;   /* of the backend; NULL: empty statement */
         uint32_t *oids; /* of parameters, as the client declared them; 0 = not */
         uint32_t oid_count;
@@ -97,7 +98,7 @@ struct leat_pg_stmt {
 struct leat_pg_portal {
         struct leat_pg_portal *next;
         char *name;
-        struct leat_pg_stmt *stmt; /* NULL after the statement was closed: then handle is ours */
+        struct leat_pg_stmt *stmt;
         void *cursor;
         const struct leat_pg_desc *desc;
         uint16_t *formats;

@@ -198,6 +198,17 @@ static struct leat_pg_portal *find_portal(struct leat_pg_session *s, const char 
         return p;
 }
 
+static void stmt_unref(struct leat_pg_session *s, struct leat_pg_stmt *stmt)
+{
+        if (--stmt->refs != 0)
+                return;
+        if (stmt->handle != NULL)
+                s->pg->options.backend->stmt_free(stmt->handle);
+        free(stmt->name);
+        free(stmt->oids);
+        free(stmt);
+}
+
 static void drop_portal(struct leat_pg_session *s, struct leat_pg_portal *portal)
 {
         struct leat_pg_portal **at = &s->portals;
@@ -206,27 +217,20 @@ static void drop_portal(struct leat_pg_session *s, struct leat_pg_portal *portal
         *at = portal->next;
         if (portal->cursor != NULL)
                 s->pg->options.backend->close(portal->cursor);
+        stmt_unref(s, portal->stmt);
         leat_arena_free(portal->arena);
         free(portal->name);
         free(portal);
 }
 
+/* Portals of it go on: a driver parses its next statement under the same name while it reads the last one. */
 static void drop_stmt(struct leat_pg_session *s, struct leat_pg_stmt *stmt)
 {
         struct leat_pg_stmt **at = &s->stmts;
-        for (struct leat_pg_portal *p = s->portals, *next; p != NULL; p = next) {
-                next = p->next;
-                if (p->stmt == stmt)
-                        drop_portal(s, p);
-        }
         while (*at != stmt)
                 at = &(*at)->next;
         *at = stmt->next;
-        if (stmt->handle != NULL)
-                s->pg->options.backend->stmt_free(stmt->handle);
-        free(stmt->name);
-        free(stmt->oids);
-        free(stmt);
+        stmt_unref(s, stmt);
 }
 
 void leat_pg_objects_free(struct leat_pg_session *s)
@@ -274,6 +278,7 @@ static int handle_parse(struct leat_pg_session *s, struct leat_cursor *cur, stru
         }
         struct leat_pg_stmt *stmt = leat_calloc(1, sizeof *stmt);
         stmt->name = leat_strdup(name);
+        stmt->refs = 1;
         stmt->handle = handle;
         stmt->oids = leat_malloc((hints + 1) * sizeof *oids);
         memcpy(stmt->oids, oids, hints * sizeof *oids);
@@ -328,6 +333,7 @@ static int handle_bind(struct leat_pg_session *s, struct leat_view body, struct 
         p->arena = leat_arena_new(1024);
         p->name = leat_strdup(bind.portal);
         p->stmt = stmt;
+        stmt->refs++;
         p->desc = stmt->handle == NULL ? &nothing : s->pg->options.backend->describe(stmt->handle);
         p->next = s->portals;
         s->portals = p;

@@ -229,7 +229,7 @@ static bool value_literal(struct scan *s, uint32_t i, uint32_t type_at)
                 leat_sql_edit_replace(&s->edits, start_of(s, i - 1), end_of(s, type_at),
                                       leat_arena_strdup(s->rw->arena, leat_buf_cstr(&out)));
         } else if (is_op(s, type_at + 1, '[') && len >= 2 && value[0] == '{' && value[len - 1] == '}' &&
-                   strpbrk(value + 1, "{\"\\") == NULL) {
+                   strpbrk(value + 1, "{\\") == NULL) {
                 const char *list = leat_arena_printf(s->rw->arena, "[%.*s]", (int)len - 2, value + 1);
                 leat_sql_quote_text(&out, leat_view_str(list));
                 leat_sql_edit_replace(&s->edits, start_of(s, i - 1), end_of(s, i - 1),

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""psql with its defaults."""
+import os
+import re
+import signal
+import subprocess
+import time
+
+import pytest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+@pytest.fixture(scope="module")
+def server(shared_leat):
+    shared_leat.psql("-f", f"{HERE}/schema.sql")
+    shared_leat.produce("undeclared", ["hello"])
+    return shared_leat
+
+
+def run(server, text, *args):
+    return server.psql(*args, "-f", "-", input=text, check=False)
+
+
+def test_every_backslash_command(server):
+    result = server.psql("-f", f"{HERE}/psql_commands.sql", check=False)
+    assert "ERROR" not in result.stderr, result.stderr
+
+
+def test_describe(server):
+    text = run(server, "\\d\n\\d sites\n\\d+ heavy\n\\d undeclared\n\\dn\n").stdout
+    for line in (" public | sites      | table             | leat", " public | undeclared | table             | leat",
+                 " public | per_site   | materialized view | leat", ' site     | text          |           | not null | ',
+                 '    "sites_pkey" PRIMARY KEY, btree (site)', "SELECT * FROM scans WHERE weight_g > 1000",
+                 " value  | text |           |          | "):
+        assert line in text, text
+    assert " pg_catalog " not in text.split("List of schemas")[1]
+
+
+def test_regular_expressions_match_in_part(server):
+    text = run(server, "SELECT 'abc' ~ 'b', 'abc' !~ 'B', 'abc' ~* 'B', 'abc' !~* 'B', ~5;", "-At").stdout
+    assert text == "t|t|t|f|-6\n"
+
+
+@pytest.mark.parametrize("text,line,column", [
+    ("SELECT nope FROM scans;", "LINE 1: SELECT nope FROM scans;", 7),
+    ("SELECT\n  1,\n  nöpe\nFROM scans;", "LINE 3:   nöpe", 2),
+    ("SELECT 1 \\; SELECT 'ä', nope \\; SELECT 3;", "LINE 1: SELECT 1 ; SELECT 'ä', nope ; SELECT 3;", 24),
+    ("SELECT site ~ 'a', nope FROM scans;", "LINE 1: SELECT site ~ 'a', nope FROM scans;", 19),
+])
+def test_caret(server, text, line, column):
+    error = run(server, text).stderr.splitlines()
+    at = error.index(line)
+    assert error[at + 1].index("^") == len("LINE 1: ") + column, error
+
+
+def test_error_in_the_middle(server):
+    result = run(server, "SELECT 1 AS a \\; SELECT 1/nope \\; SELECT 3 AS c;")
+    assert " a " in result.stdout and " c " not in result.stdout
+    assert server.psql("-Atc", "SELECT 4").stdout == "4\n"
+
+
+def test_transactions(server):
+    result = run(server, "BEGIN;\nSELECT 1;\nSELECT nope;\nSELECT 2;\nROLLBACK;\nSELECT 3;\n", "-At")
+    assert result.stdout.splitlines() == ["BEGIN", "1", "ROLLBACK", "3"]
+    assert "current transaction is aborted" in result.stderr
+
+
+def test_prepared_and_cursors(server):
+    text = run(server, "PREPARE p AS SELECT $1::int + 1;\nEXECUTE p(41);\nBEGIN;\n"
+                       "DECLARE c CURSOR FOR SELECT * FROM range(5);\nFETCH 2 FROM c;\nSELECT 'between';\nMOVE 1 IN c;\n"
+                       "FETCH ALL FROM c;\nCLOSE c;\nCOMMIT;\nDISCARD ALL;\n", "-At").stdout
+    assert text.split() == "PREPARE 42 BEGIN DECLARE CURSOR 0 1 between MOVE 1 3 4 CLOSE CURSOR COMMIT DISCARD ALL".split()
+
+
+def test_fetch_count(server):
+    text = run(server, "\\set FETCH_COUNT 100\nSELECT * FROM range(2500);\n", "-At").stdout
+    assert text == "".join(f"{i}\n" for i in range(2500))
+
+
+def test_copy(server):
+    text = run(server, "\\copy (SELECT site, name, capacity FROM sites WHERE site = 'SEA') to stdout csv header\n").stdout
+    assert text == "site,name,capacity\nSEA,Seattle,10\n"
+    refused = run(server, "\\copy sites from stdin\n")
+    assert "COPY ... FROM is not supported" in refused.stderr
+
+
+def test_timing_and_watch(server):
+    text = run(server, "\\timing on\nSELECT 1;\n").stdout
+    assert re.search(r"Time: \d", text)
+
+
+def test_ctrl_c(server):
+    host, port = server.pg.rsplit(":", 1)
+    psql = subprocess.Popen(["psql", "-X", "-At", "-h", host, "-p", port, "-U", "leat", "leat"], stdin=subprocess.PIPE,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    psql.stdin.write("SELECT count(*) FROM range(1000000000) a, range(1000) b;\n")
+    psql.stdin.flush()
+    time.sleep(1)
+    psql.send_signal(signal.SIGINT)
+    start = time.monotonic()
+    out, err = psql.communicate("SELECT 'after';\n", timeout=20)
+    assert time.monotonic() - start < 5
+    assert "canceling statement due to user request" in err and "after" in out
+
+
+def test_subscription_and_its_cancel(server):
+    """COPY (SUBSCRIBE TO view): the picture, then -1 and +1 of what changed; unchanged rows do not come again."""
+    host, port = server.pg.rsplit(":", 1)
+    psql = subprocess.Popen(["psql", "-X", "-h", host, "-p", port, "-U", "leat", "leat", "-c",
+                             "COPY (SUBSCRIBE TO per_site) TO STDOUT"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                            text=True)
+    first = sorted(psql.stdout.readline().rstrip("\n").split("\t")[1:] for _ in range(2))
+    assert first == [["1", "SEA", "2", "2100"], ["1", "ÄBC", "1", "\\N"]]
+    server.sql("INSERT INTO scans (site, weight_g) VALUES ('SEA', 5)")
+    change = [psql.stdout.readline().rstrip("\n").split("\t") for _ in range(2)]
+    assert sorted(row[1:] for row in change) == [["-1", "SEA", "2", "2100"], ["1", "SEA", "3", "2105"]]
+    assert change[0][0] == change[1][0]
+    psql.send_signal(signal.SIGINT)
+    _, err = psql.communicate(timeout=10)
+    assert "canceling statement due to user request" in err
