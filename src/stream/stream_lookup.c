@@ -8,11 +8,17 @@
  * they are, and what was found under the same key column is shared by all jobs
  * of the tick. Enriching a topic by three reference topics in four views costs
  * three lookups a row, not twelve.
+ *
+ * Many rows have few keys (scans of eighty stations): when the first rows of a
+ * tick say so, only the distinct keys are looked up, and the columns that some
+ * job wants are spread over the rows.
  */
 #include <inttypes.h>
 #include <stdio.h>
 
 #include "stream_run.h"
+
+#define DISTINCT_TRY 1024u /* rows that tell whether keys repeat */
 
 /* ---- opening ---------------------------------------------------------------------------- */
 static bool plain_column(const char *sql, uint32_t *ret_column)
@@ -113,33 +119,80 @@ static bool memo_fits(const struct leat_lookup_memo *memo, uint64_t arr_id, cons
         return true;
 }
 
-/* Keyed topics change before all jobs of the tick, so what was found stays true until its end. */
-static int find(struct leat_tick_run *run, uint64_t arr_id, const struct leat_batch *keys, bool keep,
-                struct leat_batch **ret_right, uint64_t **ret_found, struct leat_error *err)
+/* Numbers the keys of the rows, NULL when too many of them are distinct for that to help. */
+static const uint32_t *keys_distinct(const struct leat_batch *keys, struct leat_arena *arena,
+                                     struct leat_batch *ret_keys)
 {
-        for (uint32_t i = 0; keep && i < run->memo_count; i++) {
-                if (!memo_fits(&run->memos[i], arr_id, keys))
-                        continue;
-                *ret_right = run->memos[i].right;
-                *ret_found = run->memos[i].found;
-                return 0;
+        struct leat_batch part = *keys;
+        if (keys->rows < DISTINCT_TRY)
+                return NULL;
+        struct leat_keys *distinct = leat_keys_new(arena, keys->column_count, DISTINCT_TRY);
+        uint32_t *ids = leat_arena_alloc(arena, ((size_t)keys->rows + 1) * sizeof *ids);
+        part.rows = DISTINCT_TRY;
+        leat_keys_add(distinct, &part, ids);
+        if (leat_keys_count(distinct) > DISTINCT_TRY / 2)
+                return NULL;
+        leat_keys_add(distinct, keys, ids); /* the first ones again: they have their numbers */
+        *ret_keys = (struct leat_batch){.rows = leat_keys_count(distinct), .column_count = keys->column_count};
+        ret_keys->columns = leat_arena_zalloc(arena, (keys->column_count + 1) * sizeof *ret_keys->columns);
+        leat_keys_columns(distinct, arena, ret_keys->columns);
+        return ids;
+}
+
+/* Asks the arrangement; fills all of @memo but the keys that it stands for. */
+static int ask(struct leat_tick_run *run, const struct leat_batch *keys, struct leat_lookup_memo *memo,
+               struct leat_error *err)
+{
+        struct leat_batch distinct;
+        uint64_t *found;
+        memo->ids = keys_distinct(keys, run->arena, &distinct);
+        LEAT_TRY(leat_state_lookup(leat_tick_run_snapshot(run), memo->arr_id, memo->ids != NULL ? &distinct : keys,
+                                   run->arena, &memo->right, &found, err));
+        memo->matched = leat_arena_alloc(run->arena, keys->rows + 1);
+        for (uint32_t i = 0; i < keys->rows; i++) {
+                uint32_t at = memo->ids != NULL ? memo->ids[i] : i;
+                memo->matched[i] = found[at >> 6] >> (at & 63) & 1;
         }
-        LEAT_TRY(leat_state_lookup(leat_tick_run_snapshot(run), arr_id, keys, run->arena, ret_right, ret_found, err));
-        if (!keep || run->memo_count == LEAT_LOOKUP_MEMOS)
-                return 0;
-        struct leat_lookup_memo *memo = &run->memos[run->memo_count++];
-        *memo = (struct leat_lookup_memo){.arr_id = arr_id,
-                                          .rows = keys->rows,
-                                          .key_count = keys->column_count,
-                                          .right = *ret_right,
-                                          .found = *ret_found};
-        for (uint32_t k = 0; k < keys->column_count; k++)
-                memo->keys[k] = keys->columns[k].data;
+        memo->wide = leat_arena_zalloc(run->arena, (memo->right->column_count + 1) * sizeof *memo->wide);
         return 0;
 }
 
-static int right_columns(struct leat_stream_job *job, uint32_t number, const struct leat_batch *right,
-                         struct leat_column *to, struct leat_error *err)
+/* Keyed topics change before all jobs of the tick, so what was found stays true until its end. */
+static int find(struct leat_tick_run *run, uint64_t arr_id, const struct leat_batch *keys, bool keep,
+                struct leat_lookup_memo **ret_memo, struct leat_error *err)
+{
+        struct leat_lookup_memo *memo;
+        for (uint32_t i = 0; keep && i < run->memo_count; i++) {
+                *ret_memo = &run->memos[i];
+                if (memo_fits(*ret_memo, arr_id, keys))
+                        return 0;
+        }
+        keep = keep && run->memo_count < LEAT_LOOKUP_MEMOS;
+        memo = keep ? &run->memos[run->memo_count] : leat_arena_alloc(run->arena, sizeof *memo);
+        *memo = (struct leat_lookup_memo){.arr_id = arr_id, .rows = keys->rows, .key_count = keys->column_count};
+        for (uint32_t k = 0; keep && k < keys->column_count; k++)
+                memo->keys[k] = keys->columns[k].data;
+        LEAT_TRY(ask(run, keys, memo, err));
+        run->memo_count += keep;
+        *ret_memo = memo;
+        return 0;
+}
+
+/* One column of what was found, one row a key. */
+static struct leat_column memo_column(struct leat_lookup_memo *memo, uint32_t column, struct leat_arena *arena)
+{
+        if (memo->ids == NULL)
+                return memo->right->columns[column];
+        if (memo->wide[column].data == NULL) {
+                struct leat_batch one = {
+                        .rows = memo->right->rows, .column_count = 1, .columns = &memo->right->columns[column]};
+                memo->wide[column] = leat_batch_gather(arena, &one, memo->ids, memo->rows)->columns[0];
+        }
+        return memo->wide[column];
+}
+
+static int right_columns(struct leat_stream_job *job, uint32_t number, struct leat_lookup_memo *memo,
+                         struct leat_arena *arena, struct leat_column *to, struct leat_error *err)
 {
         const struct leat_node *node = &job->graph->nodes[number];
         const struct leat_lookup *lookup = &job->lookups[number];
@@ -150,7 +203,7 @@ static int right_columns(struct leat_stream_job *job, uint32_t number, const str
                 if (k == lookup->column_count)
                         return leat_error_set(err, LEAT_ENOCOLUMN, "view %s: topic %s has no column %s any more",
                                               job->name, node->relation, node->names[i]);
-                to[i] = right->columns[k];
+                to[i] = memo_column(memo, k, arena);
         }
         return 0;
 }
@@ -160,27 +213,24 @@ int leat_lookup_run(struct leat_stream_job *job, uint32_t number, struct leat_ti
         const struct leat_node *node = &job->graph->nodes[number];
         struct leat_delta *delta = &job->rt->slots[job->slot_base + number]->delta;
         uint32_t left = job->graph->nodes[node->inputs[0]].column_count;
-        struct leat_batch *rows = rows_direct(job, number, run->arena), *right;
+        struct leat_batch *rows = rows_direct(job, number, run->arena);
+        struct leat_lookup_memo *memo;
         bool direct = rows != NULL;
-        uint64_t *found;
         leat_delta_clear(delta);
         if (!direct)
                 LEAT_TRY(leat_runtime_run(job->lookup_plans[number], run->arena, &rows, err));
         if (rows->rows == 0)
                 return 0;
         struct leat_batch keys = {.rows = rows->rows, .column_count = node->key_count, .columns = rows->columns + left};
-        LEAT_TRY(find(run, job->lookups[number].arr_id, &keys, direct, &right, &found, err));
+        LEAT_TRY(find(run, job->lookups[number].arr_id, &keys, direct, &memo, err));
         struct leat_batch *out = leat_arena_zalloc(run->arena, sizeof *out);
         out->rows = rows->rows;
         out->column_count = node->column_count;
         out->columns = leat_arena_zalloc(run->arena, node->column_count * sizeof *out->columns);
         memcpy(out->columns, rows->columns, left * sizeof *out->columns);
-        LEAT_TRY(right_columns(job, number, right, out->columns + left, err));
-        uint8_t *matched = leat_arena_alloc(run->arena, rows->rows);
-        for (uint32_t i = 0; i < rows->rows; i++)
-                matched[i] = found[i >> 6] >> (i & 63) & 1;
+        LEAT_TRY(right_columns(job, number, memo, run->arena, out->columns + left, err));
         out->columns[node->column_count - 1] =
-                (struct leat_column){.type = leat_type_of(LEAT_T_BOOLEAN), .data = matched};
+                (struct leat_column){.type = leat_type_of(LEAT_T_BOOLEAN), .data = memo->matched};
         leat_delta_add(delta, out, NULL);
         return 0;
 }

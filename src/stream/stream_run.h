@@ -80,8 +80,10 @@ struct leat_lookup_memo {
         uint64_t arr_id;
         uint32_t rows, key_count;
         const void *keys[4];
-        struct leat_batch *right;
-        uint64_t *found;
+        struct leat_batch *right; /* one row a key; or, with @ids, one row a distinct key */
+        const uint32_t *ids;      /* row of the keys -> row of right; NULL: the same */
+        struct leat_column *wide; /* with @ids: columns that somebody wanted, one row a key; data NULL: not made yet */
+        uint8_t *matched;         /* one a key */
 };
 #define LEAT_LOOKUP_MEMOS 64
 
