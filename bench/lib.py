@@ -161,11 +161,13 @@ class Leat:
         return [dict(zip(names, row)) for row in got["rows"]]
 
     def wait_caught_up(self, timeout_s=600):
-        """Until no view has a lag; returns seconds waited."""
+        """Until all jobs run and the views cover everything that was acknowledged; returns seconds waited."""
         begun = time.monotonic()
         while time.monotonic() - begun < timeout_s:
             jobs = self.jobs()
-            if jobs and all(job["state"] == "running" and int(job["lag_records"] or 0) == 0 for job in jobs):
+            if jobs and all(job["state"] == "running" for job in jobs):
+                for view in sorted({job["view"] for job in jobs}):
+                    self.sql(f"SET leat.freshness = 'now'; SELECT 1 FROM {view} LIMIT 1")
                 return time.monotonic() - begun
             time.sleep(0.05)
         raise SystemExit(f"the views do not catch up: {self.jobs()}")

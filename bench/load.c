@@ -4,9 +4,10 @@
  * at a given rate. The loader of the end-to-end benchmarks: it makes whole record
  * batches and no JSON, so that it costs little beside what is measured.
  *
- *   load --kafka ADDR --topic NAME --file LINES [--rate N] [--batch RECORDS] [--from LINE] [--count N]
+ *   load --kafka ADDR --topic NAME --file LINES [--rate N] [--batch RECORDS] [--from LINE] [--count N] [--begin US]
  *
- * Batches go to the partitions in turn. At the end it prints one line of JSON: records, seconds, its own CPU seconds.
+ * Batches go to the partitions in turn. Record n of a paced run is due at begin + n / rate (begin: microseconds since
+ * 1970, default now); a batch leaves when its last record is due. At the end it prints one line of JSON: records, seconds, its own CPU seconds.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -22,6 +23,7 @@
 struct options {
         const char *kafka, *topic, *file;
         uint64_t rate, from, count;
+        int64_t begin_us;
         uint32_t batch;
 };
 
@@ -61,6 +63,8 @@ static struct options options_read(int argc, char **argv)
                         o.from = strtoull(value, NULL, 10);
                 else if (strcmp(name, "--count") == 0)
                         o.count = strtoull(value, NULL, 10);
+                else if (strcmp(name, "--begin") == 0)
+                        o.begin_us = strtoll(value, NULL, 10);
         }
         if (o.topic == NULL || o.file == NULL || o.batch == 0 || argc % 2 == 0) {
                 fprintf(stderr, "usage: load --kafka ADDR --topic NAME --file LINES [--rate N] [--batch RECORDS] "
@@ -107,7 +111,7 @@ static uint64_t send_all(const struct options *o, struct leat_feed_writer *write
         struct leat_error err = {0};
         struct leat_view rest = file_map(o->file), line;
         struct leat_record *records = calloc(o->batch, sizeof *records);
-        int64_t begun = leat_os_monotonic_us();
+        int64_t begun = leat_os_monotonic_us() + (o->begin_us != 0 ? o->begin_us - leat_os_now_us() : 0);
         uint64_t sent = 0;
         int32_t partition = 0;
         for (uint64_t i = 0; i < o->from && line_next(&rest, &line);)
@@ -124,10 +128,11 @@ static uint64_t send_all(const struct options *o, struct leat_feed_writer *write
                                 int64_t left = due - leat_os_monotonic_us();
                                 if (leat_feed_service(writer, &err) != 0)
                                         fail("service", &err);
-                                leat_os_sleep_us(LEAT_MIN(left, 2000));
+                                leat_os_sleep_us(LEAT_MAX(LEAT_MIN(left, 2000), 1));
                         }
                 }
-                if (leat_feed_send(writer, o->topic, partition, records, n, 0, batch_done, (void *)(uintptr_t)n, &err) != 0)
+                if (leat_feed_send(writer, o->topic, partition, records, n, 0, batch_done, (void *)(uintptr_t)n,
+                                   &err) != 0)
                         fail("send", &err);
                 partition = (partition + 1) % partitions;
                 sent += n;
@@ -156,7 +161,8 @@ int main(int argc, char **argv)
         getrusage(RUSAGE_SELF, &use);
         printf("{\"records\": %llu, \"lost\": %llu, \"seconds\": %.3f, \"cpu_s\": %.3f}\n", (unsigned long long)sent,
                (unsigned long long)lost, seconds,
-               (double)(use.ru_utime.tv_sec + use.ru_stime.tv_sec) + (double)(use.ru_utime.tv_usec + use.ru_stime.tv_usec) / 1e6);
+               (double)(use.ru_utime.tv_sec + use.ru_stime.tv_sec) +
+                       (double)(use.ru_utime.tv_usec + use.ru_stime.tv_usec) / 1e6);
         leat_feed_writer_close(writer);
         leat_feed_close(feed);
         return lost == 0 ? 0 : 1;

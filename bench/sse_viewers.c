@@ -2,21 +2,21 @@
 /*
  * sse_viewers: a thousand browsers at one dashboard, in one epoll loop.
  *
- *   sse_viewers ADDR PATH[,PATH...] VIEWERS SECONDS
+ *   sse_viewers ADDR PATH[,PATH...] VIEWERS SECONDS PANEL
  *
- * Viewer i opens GET PATH[i mod paths] and reads Server-Sent Events for SECONDS. Whenever a complete event with
- * "newest_event_time" has come, and the time in it is newer than the last one that this viewer saw, one line goes to
- * standard output:
+ * Viewer i opens GET PATH[i mod paths] and reads Server-Sent Events for SECONDS (0: until SIGTERM). It keeps the second
+ * column of the rows of panel number PANEL, as a browser would keep all: "snapshot" sets the rows, "patch" those that
+ * changed. Whenever their sum has changed, one line goes to standard output:
  *
- *   viewer path arrival_us newest_us panel
+ *   viewer path arrival_us sum
  *
- * arrival: CLOCK_REALTIME when the last byte of the event had been read; newest: microseconds since 1970. Lines of the
- * same path and event are as many as viewers. At the end a line of JSON on standard error: viewers, events, bytes, CPU
- * seconds, connections that broke.
+ * arrival: CLOCK_REALTIME when the last byte of the event had been read. At the end a line of JSON on standard error:
+ * viewers, events, bytes, CPU seconds, connections that broke.
  */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -28,16 +28,19 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { EVENT_MAX = 1 << 20, PATHS_MAX = 64, READ_BYTES = 64 * 1024 };
+enum { EVENT_MAX = 1 << 20, PATHS_MAX = 64, ROWS_MAX = 512, READ_BYTES = 64 * 1024 };
 
 struct viewer {
         int fd;
         int path;
         size_t len, cap;
-        char *event;       /* bytes since the last empty line */
-        int64_t newest_us; /* the newest time seen */
+        char *event; /* bytes since the last empty line */
+        int64_t values[ROWS_MAX], sum;
+        int rows;
 };
 
+static volatile sig_atomic_t stop;
+static char panel_mark[32];
 static uint64_t events, bytes, broken;
 
 static int64_t now_us(clockid_t clock)
@@ -47,39 +50,62 @@ static int64_t now_us(clockid_t clock)
         return ts.tv_sec * 1000000LL + ts.tv_nsec / 1000;
 }
 
-/* "2026-11-24T23:35:10.153Z" or "2026-11-24 23:35:10.153+00" */
-static int64_t time_read(const char *text)
+static void on_stop(int number)
 {
-        struct tm tm = {0};
-        char fraction[7] = "000000";
-        const char *rest = strptime(text, "%Y-%m-%d", &tm);
-        if (rest == NULL || (*rest != 'T' && *rest != ' '))
-                return INT64_MIN;
-        rest = strptime(rest + 1, "%H:%M:%S", &tm);
-        if (rest == NULL)
-                return INT64_MIN;
-        if (*rest == '.')
-                for (int i = 0; i < 6 && rest[i + 1] >= '0' && rest[i + 1] <= '9'; i++)
-                        fraction[i] = rest[i + 1];
-        return (int64_t)timegm(&tm) * 1000000 + atoll(fraction);
+        (void)number;
+        stop = 1;
+}
+
+/* The second value of the row ["text",N,...] at @at; returns what stands behind the row. */
+static const char *row_value(const char *at, int64_t *ret_value)
+{
+        const char *comma = strchr(at, ','), *end = strchr(at, ']');
+        *ret_value = comma != NULL && comma < end ? atoll(comma + 1) : 0;
+        return end + 1;
+}
+
+static void rows_set(struct viewer *v, const char *at)
+{
+        for (v->rows = 0; *at == '[' && v->rows < ROWS_MAX; at += *at == ',')
+                at = row_value(at, &v->values[v->rows++]);
+}
+
+/* [[I,["text",N,...]],...] */
+static void rows_patch(struct viewer *v, const char *at)
+{
+        while (*at == '[') {
+                char *inner;
+                long row = strtol(at + 1, &inner, 10);
+                int64_t value;
+                at = row_value(inner + 1, &value) + 1;
+                if (row >= 0 && row < ROWS_MAX)
+                        v->values[row] = value;
+                at += *at == ',';
+        }
 }
 
 static void event_done(struct viewer *v, int number, int64_t arrival_us)
 {
-        static const char name[] = "\"newest_event_time\":\"", panel_name[] = "\"panel\":\"";
-        char panel[64] = "-";
+        static const char rows_name[] = "\"rows\":[", set_name[] = "\"set\":[", count_name[] = "\"count\":";
         v->event[v->len] = '\0';
         events++;
-        const char *at = strstr(v->event, name), *p = strstr(v->event, panel_name);
-        if (at == NULL)
+        if (strstr(v->event, panel_mark) == NULL)
                 return;
-        int64_t newest = time_read(at + sizeof name - 1);
-        if (newest <= v->newest_us)
+        const char *rows = strstr(v->event, rows_name), *set = strstr(v->event, set_name),
+                   *count = strstr(v->event, count_name);
+        if (rows != NULL) {
+                rows_set(v, rows + sizeof rows_name - 1);
+        } else if (set != NULL && count != NULL) {
+                rows_patch(v, set + sizeof set_name - 1);
+                v->rows = atoi(count + sizeof count_name - 1);
+        }
+        int64_t sum = 0;
+        for (int i = 0; i < v->rows && i < ROWS_MAX; i++)
+                sum += v->values[i];
+        if (sum == v->sum)
                 return;
-        v->newest_us = newest;
-        if (p != NULL)
-                sscanf(p + sizeof panel_name - 1, "%63[^\"]", panel);
-        printf("%d %d %lld %lld %s\n", number, v->path, (long long)arrival_us, (long long)newest, panel);
+        v->sum = sum;
+        printf("%d %d %lld %lld\n", number, v->path, (long long)arrival_us, (long long)sum);
 }
 
 static void viewer_feed(struct viewer *v, int number, const char *data, size_t len, int64_t arrival_us)
@@ -112,12 +138,12 @@ static void viewer_open(struct viewer *v, const struct sockaddr_in *addr, const 
         char request[1024];
         struct epoll_event ev = {.events = EPOLLIN, .data = {.u32 = (uint32_t)number}};
         v->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        v->newest_us = INT64_MIN;
         if (v->fd < 0 || connect(v->fd, (const struct sockaddr *)addr, sizeof *addr) != 0) {
                 perror("connect");
                 exit(1);
         }
-        int n = snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: %s\r\nAccept: text/event-stream\r\n\r\n", path, host);
+        int n = snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: %s\r\nAccept: text/event-stream\r\n\r\n",
+                         path, host);
         if (write(v->fd, request, (size_t)n) != n) {
                 perror("write");
                 exit(1);
@@ -150,8 +176,8 @@ int main(int argc, char **argv)
         struct sockaddr_in addr = {.sin_family = AF_INET};
         char *paths[PATHS_MAX], host[128];
         int path_count = 0, port;
-        if (argc != 5 || sscanf(argv[1], "%*[^:]:%d", &port) != 1) {
-                fprintf(stderr, "usage: sse_viewers ADDR PATH[,PATH...] VIEWERS SECONDS\n");
+        if (argc != 6 || sscanf(argv[1], "%*[^:]:%d", &port) != 1) {
+                fprintf(stderr, "usage: sse_viewers ADDR PATH[,PATH...] VIEWERS SECONDS PANEL\n");
                 return 2;
         }
         snprintf(host, sizeof host, "%s", argv[1]);
@@ -161,22 +187,24 @@ int main(int argc, char **argv)
         for (char *p = strtok(argv[2], ","); p != NULL && path_count < PATHS_MAX; p = strtok(NULL, ","))
                 paths[path_count++] = p;
         int count = atoi(argv[3]), epoll = epoll_create1(EPOLL_CLOEXEC);
-        int64_t end_us = now_us(CLOCK_MONOTONIC) + atoll(argv[4]) * 1000000;
+        int64_t end_us = atoll(argv[4]) == 0 ? INT64_MAX : now_us(CLOCK_MONOTONIC) + atoll(argv[4]) * 1000000;
+        snprintf(panel_mark, sizeof panel_mark, "\"panel\":%d,", atoi(argv[5]));
+        signal(SIGTERM, on_stop);
         struct viewer *viewers = calloc((size_t)count, sizeof *viewers);
         struct epoll_event got[256];
         for (int i = 0; i < count; i++) {
                 viewers[i].path = i % path_count;
                 viewer_open(&viewers[i], &addr, host, paths[i % path_count], epoll, i);
         }
-        while (now_us(CLOCK_MONOTONIC) < end_us) {
+        while (!stop && now_us(CLOCK_MONOTONIC) < end_us) {
                 int n = epoll_wait(epoll, got, 256, 50);
                 for (int i = 0; i < n; i++)
                         viewer_read(&viewers[got[i].data.u32], (int)got[i].data.u32);
         }
         struct rusage use;
         getrusage(RUSAGE_SELF, &use);
-        fprintf(stderr, "{\"viewers\": %d, \"events\": %llu, \"bytes\": %llu, \"cpu_s\": %.2f, \"broken\": %llu}\n", count,
-                (unsigned long long)events, (unsigned long long)bytes,
+        fprintf(stderr, "{\"viewers\": %d, \"events\": %llu, \"bytes\": %llu, \"cpu_s\": %.2f, \"broken\": %llu}\n",
+                count, (unsigned long long)events, (unsigned long long)bytes,
                 (double)(use.ru_utime.tv_sec + use.ru_stime.tv_sec) +
                         (double)(use.ru_utime.tv_usec + use.ru_stime.tv_usec) / 1e6,
                 (unsigned long long)broken);

@@ -2,7 +2,7 @@
 
 CREATE OR REPLACE DASHBOARD wall TITLE 'Inflow'
   VARIABLE site AS (SELECT DISTINCT site FROM stations ORDER BY site) DEFAULT 'SEA1'
-  REFRESH INTERVAL '1 second'
+  REFRESH INTERVAL '500 milliseconds'
   PANEL scans TITLE 'Scans a minute' NUMBER X window_start Y scans UNIT '/min' WARN 150 ALARM 50 AT (0, 0, 3, 3) AS (
     SELECT window_start, scans * 6 AS scans FROM site_inflow
     WHERE site = $site AND window_start < (SELECT max(window_start) - INTERVAL '10 seconds' FROM site_inflow)

@@ -241,8 +241,8 @@ int leat_query_panel_run(void *arg, const struct leat_object *dashboard, uint32_
         LEAT_TRY(panel_session(q, &s, err));
         LEAT_TRY(plan_get(q, s, dashboard, panel, &p, err));
         struct query_cursor cur = {.stmt = &p->stmt, .arena = leat_arena_new(4096)};
-        int rc = leat_query_select_open(
-                &cur, variable_row(cur.arena, values, dashboard->dashboard->variable_count), err);
+        int rc = leat_query_select_open(&cur, variable_row(cur.arena, values, dashboard->dashboard->variable_count),
+                                        err);
         if (rc == 0) {
                 json_columns(&p->stmt.sql, &ret_answer->columns);
                 rc = json_rows(cur.result, ret_answer, err);
