@@ -165,7 +165,7 @@ class Leat:
         begun = time.monotonic()
         while time.monotonic() - begun < timeout_s:
             jobs = self.jobs()
-            if jobs and all(job["state"] == "running" for job in jobs):
+            if jobs and all(job["state"] == "running" and job["lag_records"] != "" for job in jobs):
                 for view in sorted({job["view"] for job in jobs}):
                     self.sql(f"SET leat.freshness = 'now'; SELECT 1 FROM {view} LIMIT 1")
                 return time.monotonic() - begun

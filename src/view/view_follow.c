@@ -168,10 +168,27 @@ static int apply_sections(struct view_follower *f, const struct leat_tick *tick,
         return 0;
 }
 
+/* A job that the tick names is a view with rows that may be read, be they none: its arrangement must be there. */
+static int know_jobs(struct view_follower *f, const struct leat_tick *tick, struct leat_error *err)
+{
+        for (uint32_t j = 0; j < tick->job_count; j++) {
+                uint64_t version;
+                uint32_t i = 0;
+                while (i < f->known_count && f->known[i].id != tick->jobs[j].view_id)
+                        i++;
+                if (i < f->known_count)
+                        continue;
+                LEAT_TRY(leat_catalog_version(f->catalog, &version, err));
+                return version == f->known_version ? 0 : learn(f, err);
+        }
+        return 0;
+}
+
 int leat_view_apply_tick(struct view_follower *f, const struct leat_tick *tick, struct leat_error *err)
 {
         if (tick->tick <= f->state_tick)
                 return 0;
+        LEAT_TRY(know_jobs(f, tick, err));
         struct view_change *change = leat_view_change_begin(f, tick);
         int rc = apply_sections(f, tick, err);
         if (rc == 0)
