@@ -5,7 +5,7 @@
  *   catalog -> read -> keyed topics -> watermarks -> jobs that run -> jobs that fill -> commit -> manifest, merging
  *
  * A tick waits for the first row, then for a while that follows the cost of the
- * ticks before it (a quarter of the time at most goes to small ticks), and takes
+ * ticks before it (a twelfth of the time at most goes to small ticks), and takes
  * everything that is there when it is behind. Without rows there is a tick only
  * when the clock moved a watermark, at most once a second, or when a job's state
  * changed.
@@ -222,7 +222,7 @@ static int read_main(struct leat_worker *w, struct leat_error *err)
         struct leat_error own = {0};
         int64_t now = leat_os_monotonic_us();
         int64_t least = leat_param(LEAT_P_WORKER_TICK_MIN), most = leat_param(LEAT_P_WORKER_TICK_MAX);
-        int64_t gap = LEAT_MIN(LEAT_MAX(4 * w->tick_us, least), most), next = w->tick_begun_us + gap;
+        int64_t gap = LEAT_MIN(LEAT_MAX(12 * w->tick_us, least), most), next = w->tick_begun_us + gap;
         uint64_t records = (uint64_t)leat_param(LEAT_P_WORKER_TICK_RECORDS);
         size_t bytes = (size_t)leat_param(LEAT_P_WORKER_TICK_BYTES);
         int64_t first = any_filling(w) ? now : now + CATALOG_POLL_US;
