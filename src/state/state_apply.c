@@ -185,6 +185,43 @@ static int bucket_cmp(const void *x, const void *y)
         return (a->row > b->row) - (a->row < b->row);
 }
 
+#define FEW_BUCKETS 16
+
+/* A counting sort when the rows are of few buckets, as those of a tick nearly always are; false: they are not. */
+static bool sort_few(const int64_t *buckets, uint32_t count, struct bucket_entry *e)
+{
+        struct {
+                int64_t bucket;
+                uint32_t place; /* first how many, then where the next one goes */
+        } few[FEW_BUCKETS];
+        uint32_t n = 0, at = 0, sum = 0;
+        for (uint32_t i = 0; i < count; i++) {
+                if (n == 0 || few[at].bucket != buckets[i])
+                        for (at = 0; at < n && few[at].bucket < buckets[i]; at++)
+                                continue;
+                if (at == n || few[at].bucket != buckets[i]) {
+                        if (n == FEW_BUCKETS)
+                                return false;
+                        memmove(few + at + 1, few + at, (n - at) * sizeof *few);
+                        few[at].bucket = buckets[i];
+                        few[at].place = 0;
+                        n++;
+                }
+                few[at].place++;
+        }
+        for (uint32_t b = 0; b < n; b++) {
+                uint32_t rows = few[b].place;
+                few[b].place = sum;
+                sum += rows;
+        }
+        for (uint32_t i = 0; i < count; i++) {
+                for (at = at < n && few[at].bucket == buckets[i] ? at : 0; few[at].bucket != buckets[i]; at++)
+                        continue;
+                e[few[at].place++] = (struct bucket_entry){buckets[i], i};
+        }
+        return true;
+}
+
 /* Row numbers by bucket: mostly there is one, or time ascends. */
 static struct bucket_entry *cut_buckets(const struct apply *a)
 {
@@ -200,7 +237,7 @@ static struct bucket_entry *cut_buckets(const struct apply *a)
                 e[i] = (struct bucket_entry){buckets[i], i};
                 ordered = ordered && (i == 0 || buckets[i - 1] <= buckets[i]);
         }
-        if (!ordered)
+        if (!ordered && !sort_few(buckets, count, e))
                 qsort(e, count, sizeof *e, bucket_cmp);
         free(buckets);
         return e;

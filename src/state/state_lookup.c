@@ -31,40 +31,78 @@ static int check_keys(const struct leat_arr *arr, const struct leat_batch *keys,
         return 0;
 }
 
-struct bucket_order {
-        int64_t bucket;
-        uint64_t hash;
-        uint32_t row;
-};
-
-static int order_cmp(const void *x, const void *y)
+/* Sorted by hash: stable, in arrays that the caller frees with free(). */
+static struct leat_sort *sort_by_hash(const uint64_t *hashes, uint32_t count, struct leat_sort **ret_memory)
 {
-        const struct bucket_order *a = x, *b = y;
-        if (a->bucket != b->bucket)
-                return a->bucket > b->bucket ? 1 : -1;
-        return (a->hash > b->hash) - (a->hash < b->hash);
+        struct leat_sort *e = leat_malloc((size_t)LEAT_MAX(count, 1u) * 2 * sizeof *e);
+        uint32_t *bins = NULL, cap = 0;
+        for (uint32_t i = 0; i < count; i++)
+                e[i] = (struct leat_sort){hashes[i], 0, i};
+        struct leat_sort *sorted = leat_sort_hashes(e, e + count, count, 0, &bins, &cap);
+        free(bins);
+        *ret_memory = e;
+        return sorted;
 }
 
+static int bucket_cmp(const void *x, const void *y)
+{
+        const int64_t *a = x, *b = y;
+        return (*a > *b) - (*a < *b);
+}
+
+/* The distinct buckets in order; each entry's `source` becomes the number of its bucket. */
+static uint32_t buckets_number(struct leat_arena *arena, const int64_t *buckets, struct leat_sort *sorted,
+                               uint32_t count, int64_t **ret_distinct)
+{
+        int64_t *distinct = leat_arena_alloc(arena, (count + 1) * sizeof *distinct);
+        uint32_t n = 0, at = 0;
+        /* Time comes in order, nearly: most keys are in the bucket of the one before. */
+        for (uint32_t i = 0; i < count; i++)
+                if (i == 0 || buckets[i] != buckets[i - 1])
+                        distinct[n++] = buckets[i];
+        qsort(distinct, n, sizeof *distinct, bucket_cmp);
+        uint32_t kept = 0;
+        for (uint32_t i = 0; i < n; i++)
+                if (i == 0 || distinct[i] != distinct[i - 1])
+                        distinct[kept++] = distinct[i];
+        for (uint32_t i = 0; i < count; i++) {
+                int64_t bucket = buckets[sorted[i].index];
+                if (distinct[at] != bucket)
+                        at = (uint32_t)((int64_t *)bsearch(&bucket, distinct, kept, sizeof bucket, bucket_cmp) -
+                                        distinct);
+                sorted[i].source = at;
+        }
+        *ret_distinct = distinct;
+        return kept;
+}
+
+/* By bucket, and by hash within it: a sort by hash, then a counting sort over the few buckets. */
 static void order_by_bucket(struct probe_set *set, struct leat_arena *arena, const uint64_t *hashes)
 {
         uint32_t count = set->count;
-        struct bucket_order *e = leat_arena_alloc(arena, count * sizeof *e);
-        int64_t *buckets = leat_arena_alloc(arena, count * sizeof *buckets);
+        int64_t *buckets = leat_arena_alloc(arena, (count + 1) * sizeof *buckets), *distinct;
+        struct leat_sort *memory, *sorted = sort_by_hash(hashes, count, &memory);
         leat_bucket_of(set->arr, &set->keys->columns[set->arr->def.time_column], count, buckets);
+        uint32_t n = buckets_number(arena, buckets, sorted, count, &distinct);
+        uint32_t *place = leat_arena_zalloc(arena, ((size_t)n + 1) * sizeof *place);
         for (uint32_t i = 0; i < count; i++)
-                e[i] = (struct bucket_order){buckets[i], hashes[i], i};
-        qsort(e, count, sizeof *e, order_cmp);
+                place[sorted[i].source + 1]++;
+        for (uint32_t b = 1; b < n; b++)
+                place[b] += place[b - 1];
         for (uint32_t i = 0; i < count; i++) {
-                buckets[i] = e[i].bucket;
-                set->probes[i] = (struct leat_probe){e[i].hash, leat_bloom_mask(e[i].hash), e[i].row, 0};
+                uint32_t to = place[sorted[i].source]++;
+                buckets[to] = distinct[sorted[i].source];
+                set->probes[to] =
+                        (struct leat_probe){sorted[i].hash, leat_bloom_mask(sorted[i].hash), sorted[i].index, 0};
         }
+        free(memory);
         set->buckets = buckets;
 }
 
 static void probe_set_init(struct probe_set *set, struct leat_arena *arena, const struct leat_arr *arr,
                            const struct leat_batch *keys)
 {
-        uint32_t count = keys->rows, cap = 0;
+        uint32_t count = keys->rows;
         *set = (struct probe_set){.arr = arr, .count = count};
         set->keys = leat_canon(arena, keys, arr->def.key_count);
         set->probes = leat_arena_alloc(arena, count * sizeof *set->probes);
@@ -74,16 +112,11 @@ static void probe_set_init(struct probe_set *set, struct leat_arena *arena, cons
                 order_by_bucket(set, arena, hashes);
                 return;
         }
-        struct leat_sort *e = leat_malloc((size_t)LEAT_MAX(count, 1u) * 2 * sizeof *e), *sorted;
-        uint32_t *bins = NULL;
-        for (uint32_t i = 0; i < count; i++)
-                e[i] = (struct leat_sort){hashes[i], 0, i};
-        sorted = leat_sort_hashes(e, e + count, count, 0, &bins, &cap);
+        struct leat_sort *memory, *sorted = sort_by_hash(hashes, count, &memory);
         for (uint32_t i = 0; i < count; i++)
                 set->probes[i] =
                         (struct leat_probe){sorted[i].hash, leat_bloom_mask(sorted[i].hash), sorted[i].index, 0};
-        free(bins);
-        free(e);
+        free(memory);
 }
 
 /* ---- lookup ------------------------------------------------------------------------- */
