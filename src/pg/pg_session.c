@@ -260,7 +260,7 @@ static void enqueue(struct leat_pg_session *s, char type, struct leat_view body)
         s->waiting_bytes += body.len;
         if (s->waiting_bytes > PG_WAITING_MAX)
                 pause = s->paused = true;
-        if (!s->running && !s->ending)
+        if (!s->running && !s->ending && s->pg->pool != NULL)
                 start = s->running = true;
         pthread_mutex_unlock(&s->mutex);
         if (pause)
@@ -458,12 +458,22 @@ int leat_pg_start(const struct leat_pg_options *options, struct leat_pg **ret_pg
 
 void leat_pg_stop(struct leat_pg *pg)
 {
-        if (pg == NULL)
-                return;
         leat_listener_close(pg->listener);
-        for (struct leat_pg_session *s = pg->sessions, *next; s != NULL; s = next) {
-                next = s->next;
-                cancel_backend(s);
-                fatal(s, "57P01", "terminating connection due to administrator command");
+        for (struct leat_pg_session *s = pg->sessions; s != NULL; s = s->next) {
+                pthread_mutex_lock(&s->mutex);
+                s->gone = true; /* a worker that waits for this client waits no longer */
+                pthread_cond_broadcast(&s->drained);
+                if (s->backend != NULL && s->running)
+                        pg->options.backend->cancel(s->backend);
+                pthread_mutex_unlock(&s->mutex);
+                if (s->conn != NULL)
+                        fatal(s, "57P01", "terminating connection due to administrator command");
         }
+        leat_pg_pool_free(pg->pool);
+        pg->pool = NULL;
+}
+
+void leat_pg_free(struct leat_pg *pg)
+{
+        free(pg);
 }

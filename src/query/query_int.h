@@ -16,6 +16,7 @@ struct leat_query {
         pthread_mutex_t sessions_mutex; /* guards sessions: the follower ends statements whose time is over */
         struct query_session *sessions;
         struct leat_sql_env *env;
+        struct leat_catalog *env_catalog; /* the env's, closed after it */
         struct query_flow *flow;
         pthread_mutex_t mutex;               /* guards engine, ddl catalog and ddl feed */
         struct leat_engine *engine;          /* NULL until the first SELECT */

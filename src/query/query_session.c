@@ -116,7 +116,6 @@ static void *follower(void *arg)
 static int open_parts(struct leat_query *q, struct leat_error *err)
 {
         char path[4096];
-        struct leat_catalog *env_catalog;
         struct leat_views_options views = {
                 .data_dir = q->options.data_dir, .kafka = q->options.kafka, .stats = q->options.stats};
         struct leat_sql_env_options env = {
@@ -125,12 +124,10 @@ static int open_parts(struct leat_query *q, struct leat_error *err)
         LEAT_TRY(leat_catalog_open(path, &q->catalog, err));
         LEAT_TRY(leat_catalog_open(path, &q->follow_catalog, err));
         LEAT_TRY(leat_feed_open(&q->options.kafka, "leat-query", &q->topic_feed, err));
-        LEAT_TRY(leat_catalog_open(path, &env_catalog, err));
-        int rc = leat_sql_env_open(env_catalog, &env, &q->env, err);
-        if (rc != 0) {
-                leat_catalog_close(env_catalog);
+        LEAT_TRY(leat_catalog_open(path, &q->env_catalog, err));
+        int rc = leat_sql_env_open(q->env_catalog, &env, &q->env, err);
+        if (rc != 0)
                 return rc;
-        }
         LEAT_TRY(leat_feed_open(&q->options.kafka, "leat-query", &q->feed, err));
         LEAT_TRY(leat_views_open(&views, &q->views, err));
         struct leat_panels_options panels = {.views = q->views,
@@ -175,6 +172,7 @@ void leat_query_close(struct leat_query *q)
                 leat_query_session_close(q->panel_session);
         leat_views_close(q->views);
         leat_sql_env_close(q->env);
+        leat_catalog_close(q->env_catalog);
         leat_engine_close(q->engine);
         leat_feed_close(q->feed);
         if (q->catalog != NULL)

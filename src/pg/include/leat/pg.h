@@ -85,9 +85,11 @@ struct leat_pg_options {
 /* Starts serving. Thread: before the loop runs, or on it. */
 int leat_pg_start(const struct leat_pg_options *options, struct leat_pg **ret_pg,
                   struct leat_error *err) LEAT_NODISCARD;
-/* Refuses new connections, cancels what runs, waits for the threads and closes every session. Thread: the loop's,
- * or any after the loop has ended. */
+/* Refuses new connections, cancels what runs, tells every client that the server ends, and waits for the threads. The
+ * loop has to run on for a moment, so that this is sent. Thread: the loop's, or any while it does not run. */
 void leat_pg_stop(struct leat_pg *pg);
+/* Frees the door; after leat_pg_stop and after the loop was freed (which closes the connections and so the sessions). */
+void leat_pg_free(struct leat_pg *pg);
 
 /* Five characters of the SQLSTATE of one of our error codes. */
 const char *leat_pg_sqlstate(int code);
