@@ -336,6 +336,7 @@ function drawHeat(panel) {
   const ys = [...new Set(panel.rows.map((row) => row[y]))].sort();
   const top = Math.max(...panel.rows.map((row) => Number(row[v]) || 0), 1e-9);
   const width = panel.body.clientWidth, height = panel.body.clientHeight, ratio = devicePixelRatio || 1;
+  if (width < 60 || height < 40) return;
   let canvas = panel.body.querySelector('canvas');
   if (!canvas) {
     canvas = el('canvas', { class: 'heat', role: 'img' });
@@ -350,7 +351,15 @@ function drawHeat(panel) {
   g.scale(ratio, ratio);
   const size = Math.round(Math.min(16, Math.max(11, height / 26)));
   g.font = `${size}px system-ui`;
-  const left = 8 + Math.max(...ys.map((name) => g.measureText(String(name)).width), 10), bottom = size * 1.7;
+  const widest = width * 0.3, bottom = size * 1.7; // long names are cut, cells need their place
+  const cut = (name) => {
+    let text = String(name);
+    if (g.measureText(text).width <= widest) return text;
+    while (text.length > 1 && g.measureText(`${text}…`).width > widest) text = text.slice(0, Math.min(text.length - 1, Math.ceil(text.length * 0.9)));
+    return `${text}…`;
+  };
+  const shortened = ys.map(cut);
+  const left = 8 + Math.max(...shortened.map((name) => g.measureText(name).width), 10);
   const ch = (height - bottom) / Math.max(1, ys.length);
   // A young picture grows from the right, where now is, instead of being a few broad blocks.
   const shown = time ? Math.max(columns.count, 15) : columns.count;
@@ -367,8 +376,8 @@ function drawHeat(panel) {
   }
   g.fillStyle = token('--dim');
   g.textBaseline = 'middle';
-  const every = Math.ceil((size * 1.15) / ch), step = Math.ceil((size * 5) / cw);
-  ys.forEach((name, i) => { if (i % every === 0) g.fillText(String(name), 0, (i + 0.5) * ch); });
+  const every = Math.ceil((size * 1.15) / ch), step = Math.max(1, Math.ceil((size * 5) / cw));
+  shortened.forEach((name, i) => { if (i % every === 0) g.fillText(name, 0, (i + 0.5) * ch); });
   g.fillText('0', left, height - bottom / 2);
   const ramp = g.createLinearGradient(left + size, 0, left + size * 7, 0);
   for (let t = 0; t <= 1; t += 0.1) ramp.addColorStop(Math.min(1, t), mix(low, high, Math.sqrt(Math.min(1, t))));

@@ -25,6 +25,8 @@ struct leat_query {
         struct leat_catalog *follow_catalog; /* the follower's own: a definition that waits for us holds the mutex */
         pthread_mutex_t topic_mutex;         /* guards topic_feed, for the same reason */
         struct leat_feed *topic_feed;
+        pthread_mutex_t macro_mutex; /* guards has_macros, and is held while they are defined */
+        bool has_macros;             /* the engine knows PostgreSQL's functions */
         bool recovered;
         _Atomic bool closing;
         struct query_session *panel_session; /* the panels' runner's own */

@@ -146,6 +146,7 @@ int leat_query_open(const struct leat_query_options *options, struct leat_query 
         pthread_mutex_init(&q->mutex, NULL);
         pthread_mutex_init(&q->topic_mutex, NULL);
         pthread_mutex_init(&q->sessions_mutex, NULL);
+        pthread_mutex_init(&q->macro_mutex, NULL);
         int rc = open_parts(q, err);
         if (rc == 0 && pthread_create(&q->follower, NULL, follower, q) != 0)
                 rc = leat_error_set(err, LEAT_ENOMEM, "cannot start a thread");
@@ -182,6 +183,7 @@ void leat_query_close(struct leat_query *q)
         leat_feed_close(q->topic_feed);
         pthread_mutex_destroy(&q->topic_mutex);
         pthread_mutex_destroy(&q->sessions_mutex);
+        pthread_mutex_destroy(&q->macro_mutex);
         leat_query_flow_free(q->flow);
         pthread_mutex_destroy(&q->mutex);
         free(q);
@@ -238,6 +240,19 @@ void leat_query_session_close(void *session)
         free(s);
 }
 
+/* PostgreSQL's functions, once for the engine: its catalog is shared by all connections, and two that define the same
+ * at once refuse each other. */
+static int engine_macros(struct leat_query *q, struct leat_conn *conn, struct leat_error *err)
+{
+        pthread_mutex_lock(&q->macro_mutex);
+        int rc = q->has_macros ? 0 : leat_conn_exec(conn, leat_sql_macros(), err);
+        if (rc == 0 && !q->has_macros)
+                rc = leat_conn_exec(conn, leat_sql_catalog_macros(), err);
+        q->has_macros = q->has_macros || rc == 0;
+        pthread_mutex_unlock(&q->macro_mutex);
+        return rc;
+}
+
 int leat_query_session_conn(struct query_session *s, struct leat_error *err)
 {
         struct leat_conn *conn;
@@ -256,9 +271,7 @@ int leat_query_conn_open(struct query_session *s, struct leat_conn **ret_conn, s
         struct leat_conn *conn;
         LEAT_TRY(leat_query_engine(s->query, &engine, err));
         LEAT_TRY(leat_conn_open(engine, &leat_query_relation_ops, s, &conn, err));
-        int rc = leat_conn_exec(conn, leat_sql_macros(), err);
-        if (rc == 0)
-                rc = leat_conn_exec(conn, leat_sql_catalog_macros(), err);
+        int rc = engine_macros(s->query, conn, err);
         if (rc != 0) {
                 leat_conn_close(conn);
                 return rc;

@@ -214,10 +214,10 @@ static int view_start(struct query_cursor *cur, struct subscription *u, struct l
 {
         static const char *const sources[SIDE_COUNT] = {"leat_scan('#removed')", "leat_scan('#added')"};
         struct leat_engine *engine;
+        LEAT_TRY(leat_query_session_conn(u->session, err)); /* the engine then knows PostgreSQL's functions */
         LEAT_TRY(leat_query_engine(u->session->query, &engine, err));
         LEAT_TRY(leat_query_graph(u->view, cur->arena, &u->graph, err));
         LEAT_TRY(leat_conn_open(engine, &side_ops, u, &u->conn, err));
-        LEAT_TRY(leat_conn_exec(u->conn, leat_sql_macros(), err));
         for (int i = 0; i < SIDE_COUNT; i++) {
                 struct leat_buf sql = LEAT_BUF_INIT;
                 leat_stream_read_sql(u->graph, sources[i], &sql);
