@@ -28,8 +28,13 @@ def test_replay(shared_leat, path):
                 result = connection.pgconn.prepare(b"", text.encode())
                 if result.status != psycopg.pq.ExecStatus.COMMAND_OK:
                     bad.append((text, result.error_message.decode()))
-                else:
-                    connection.pgconn.describe_prepared(b"")
+                    continue
+                connection.pgconn.describe_prepared(b"")
+                if "$1" in text:
+                    continue
+                result = connection.pgconn.exec_prepared(b"", [])
+                if result.status == psycopg.pq.ExecStatus.FATAL_ERROR:
+                    bad.append((text, result.error_message.decode()))
             else:
                 result = connection.pgconn.exec_(text.encode())
                 if result.status not in (psycopg.pq.ExecStatus.COMMAND_OK, psycopg.pq.ExecStatus.TUPLES_OK):
