@@ -29,7 +29,7 @@ DOCUMENTS = {  # how many blocks must run at least: an edit of the pattern below
     "docs/streaming.md": 9,
     "docs/dashboards.md": 4,
     "docs/kafka.md": 3,
-    "docs/postgres.md": 4,
+    "docs/postgres.md": 5,
     "docs/http.md": 5,
     "docs/operations.md": 4,
     "docs/generate.md": 1,
