@@ -240,20 +240,21 @@ int leat_query_panel_run(void *arg, const struct leat_object *dashboard, uint32_
         struct panel_plan *p;
         LEAT_TRY(panel_session(q, &s, err));
         LEAT_TRY(plan_get(q, s, dashboard, panel, &p, err));
-        struct query_cursor cur = {.stmt = &p->stmt, .arena = leat_arena_new(4096)};
-        int rc = leat_query_select_open(&cur, variable_row(cur.arena, values, dashboard->dashboard->variable_count),
+        struct query_cursor *cur = leat_calloc(1, sizeof *cur);
+        cur->stmt = &p->stmt;
+        cur->arena = leat_arena_new(4096);
+        int rc = leat_query_select_open(cur, variable_row(cur->arena, values, dashboard->dashboard->variable_count),
                                         err);
         if (rc == 0) {
                 json_columns(&p->stmt.sql, &ret_answer->columns);
-                rc = json_rows(cur.result, ret_answer, err);
+                rc = json_rows(cur->result, ret_answer, err);
         }
         if (rc == 0)
                 fill_age(s, &p->stmt.sql, ret_answer);
-        leat_result_free(cur.result);
+        leat_query_cursor_close(cur);
         leat_query_session_drop_pictures(s);
         if (rc != 0)
                 plan_failed(q, p);
-        leat_arena_free(cur.arena);
         return rc;
 }
 
