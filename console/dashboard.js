@@ -10,7 +10,7 @@ const board = document.querySelector('.board');
 const controls = el('div', { class: 'controls' });
 const title = el('h1', { class: 'title' });
 const wall = el('a', { class: 'wall-link', title: 'fill the screen (k), Escape leaves' }, 'wall');
-const chip = head('dashboards', title, controls, wall);
+const chip = head('dashboards', [title, controls], [wall]);
 const now = el('span', { class: 'now', 'aria-hidden': 'true' });
 chip.after(now);
 let query = new URLSearchParams(location.search);
@@ -163,7 +163,7 @@ function show() {
   kiosk();
   variables();
   const values = new URLSearchParams([...query].filter(([key]) => (definition.variables ?? []).some((v) => v.name === key)));
-  for (const panel of panels) panel.element.classList.add('waiting');
+  for (const panel of panels) panel.element.classList.add('stale');
   stream?.close();
   stream = listen(values.size ? `${api}/stream?${values}` : `${api}/stream`,
     { snapshot, patch, age: heard, failed, back: refresh, lost: (error) => { if (error?.sqlstate) refresh(); } }, chip);
@@ -177,10 +177,12 @@ function watch() {
 }
 
 async function start() {
+  document.body.classList.add('loading'); // nothing is seen before its place is known
   kiosk();
   try {
     definition = await getJson(api);
   } catch (error) {
+    document.body.classList.remove('loading');
     setChip(chip, 'lost', 'disconnected');
     title.textContent = name;
     if (!error.sqlstate?.startsWith('42')) {
@@ -193,6 +195,7 @@ async function start() {
   }
   build();
   show();
+  document.body.classList.remove('loading');
   watch();
   setInterval(watch, 1000);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The list of dashboards. It follows the flow, so a dashboard that SQL makes appears by itself.
-import { el, getJson, head, listen, setChip } from '/shell.js';
+import { el, head, listen } from '/shell.js';
 
 const chip = head('dashboards');
 const main = document.querySelector('main');
@@ -20,22 +20,10 @@ const none = () => el('section', { class: 'card start' }, el('h2', {}, 'No dashb
   el('p', {}, 'Make one by SQL; it appears here by itself:'),
   el('pre', { tabindex: 0 }, "CREATE DASHBOARD first TITLE 'First'\n  PANEL total NUMBER AS (SELECT count(*) FROM scans);"));
 
-async function load() {
-  try {
-    const { dashboards } = await getJson('/api/dashboards');
-    list.replaceChildren(...(dashboards.length ? dashboards.map(card) : [none()]));
-  } catch (error) {
-    setChip(chip, 'lost', 'disconnected');
-    if (!list.firstChild) list.append(el('section', { class: 'card error', role: 'alert' }, error.message ?? String(error)));
-    known = '';
-  }
-}
-
 let known = '';
 listen('/api/flow/stream', { flow: (data) => {
-  const now = JSON.stringify((data.nodes ?? []).filter((n) => n.kind === 'dashboard').map((n) => [n.name, n.detail]));
-  if (now === known) return;
-  known = now;
-  load();
+  const boards = (data.nodes ?? []).filter((n) => n.kind === 'dashboard').map((n) => ({ name: n.name, title: n.detail }));
+  if (JSON.stringify(boards) === known) return;
+  known = JSON.stringify(boards);
+  list.replaceChildren(...(boards.length ? boards.map(card) : [none()]));
 } }, chip);
-load();

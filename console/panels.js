@@ -39,7 +39,7 @@ export function makePanel(definition, values) {
 export function failPanel(panel, error) {
   clear(panel);
   panel.rows = undefined;
-  panel.element.classList.remove('waiting');
+  panel.element.classList.remove('stale');
   panel.body.className = 'body scroll';
   panel.body.replaceChildren(el('div', { class: 'failure', role: 'alert' }, el('b', {}, 'This panel cannot be drawn: '), error?.message ?? 'failed',
     error?.hint ? el('div', { class: 'hint' }, error.hint) : null));
@@ -401,7 +401,7 @@ function drawHeat(panel) {
 const drawers = { NUMBER: drawNumber, BAR: drawBar, TABLE: drawTable, LINE: drawLine, HEATMAP: drawHeat };
 
 export function drawPanel(panel) {
-  panel.element.classList.remove('waiting');
+  panel.element.classList.remove('stale');
   if (!panel.rows.length) {
     clear(panel);
     panel.body.className = 'body';

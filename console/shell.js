@@ -22,12 +22,13 @@ function applyTheme() {
 themes.addEventListener('change', applyTheme);
 applyTheme();
 
-/** The head of a page; returns the chip and the place for the page's own controls. */
-export function head(page, ...controls) {
+/** Fills the head of a page, with the page's own controls beside the navigation and at the right; returns the chip. */
+export function head(page, controls = [], right = []) {
   const link = (href, name, text) => el('a', { href, 'aria-current': name === page ? 'page' : null }, text);
   const chip = el('span', { class: 'chip', role: 'status' }, 'connecting');
   const theme = el('button', { title: 'light or dark (t)', 'aria-label': 'light or dark', onclick: toggleTheme }, '◐');
-  const bar = el('header', {},
+  const bar = document.querySelector('header');
+  bar.append(
     el('a', { class: 'skip', href: '#content', onclick: (event) => {
       event.preventDefault();
       document.querySelector('main').focus();
@@ -35,9 +36,8 @@ export function head(page, ...controls) {
     el('a', { class: 'mark', href: '/' }, 'Leat'),
     el('nav', { 'aria-label': 'pages' }, link('/', 'home', 'Flow'), link('/sql.html', 'sql', 'SQL'),
       link('/dashboards.html', 'dashboards', 'Dashboards')),
-    ...controls, el('div', { class: 'right' }, chip, theme));
+    ...controls, el('div', { class: 'right' }, ...right, chip, theme));
   document.querySelector('main').tabIndex = -1;
-  document.body.prepend(bar);
   return chip;
 }
 
