@@ -89,6 +89,11 @@ const char *leat_query_setting_get(const struct query_session *s, const char *na
         const struct setting_info *info = find_info(name);
         if (set != NULL)
                 return set->value;
+        /* What a transaction has not set for itself is what the session asked for. */
+        if (strcasecmp(name, "transaction_isolation") == 0)
+                return leat_query_setting_get(s, "default_transaction_isolation");
+        if (strcasecmp(name, "transaction_read_only") == 0)
+                return leat_query_setting_get(s, "default_transaction_read_only");
         return info == NULL ? NULL : info->value;
 }
 
