@@ -223,6 +223,24 @@ int leat_worker_flush(struct leat_worker *w, struct leat_error *err)
         return lost_check(w, err);
 }
 
+/* Counts what a view's state takes; one that is beyond its max_state is paused with the reason. */
+static void state_measure(struct leat_worker *w, struct leat_work *work)
+{
+        uint64_t bytes = 0;
+        char reason[160];
+        for (uint32_t k = 0; k < work->arr_count; k++) {
+                struct leat_arr_stats stats = leat_state_stats(w->state, work->first_arr + k);
+                bytes += stats.memory_bytes + stats.disk_bytes;
+        }
+        leat_stat_set(work->stat_state, bytes);
+        if (work->max_state_bytes <= 0 || bytes <= (uint64_t)work->max_state_bytes ||
+            (work->state != LEAT_WORK_RUNNING && work->state != LEAT_WORK_FILLING))
+                return;
+        snprintf(reason, sizeof reason, "its state takes %" PRIu64 " bytes, max_state allows %" PRId64 ": raise it and resume",
+                 bytes, work->max_state_bytes);
+        leat_work_pause(w, work, LEAT_WORK_FAILED, reason);
+}
+
 /* ---- manifests -------------------------------------------------------------------------------- */
 int leat_worker_publish(struct leat_worker *w, struct leat_error *err)
 {
@@ -251,14 +269,8 @@ int leat_worker_publish(struct leat_worker *w, struct leat_error *err)
                 if (leat_feed_topic_trim(w->feed, w->tick_topic, 0, below, &trim) != 0)
                         leat_diag_error("stream", "tick topic not trimmed", &trim);
         }
-        for (uint32_t i = 0; i < w->work_count; i++) {
-                uint64_t bytes = 0;
-                for (uint32_t k = 0; k < w->works[i]->arr_count; k++) {
-                        struct leat_arr_stats stats = leat_state_stats(w->state, w->works[i]->first_arr + k);
-                        bytes += stats.memory_bytes + stats.disk_bytes;
-                }
-                leat_stat_set(w->works[i]->stat_state, bytes);
-        }
+        for (uint32_t i = 0; i < w->work_count; i++)
+                state_measure(w, w->works[i]);
         return 0;
 }
 

@@ -83,6 +83,7 @@ struct leat_work {
         char *name;
         struct leat_stream_job *job;
         uint8_t state; /* enum leat_work_state */
+        int64_t max_state_bytes; /* <= 0: no limit */
         char reason[512];
         struct leat_lane *lane;            /* FILLING: its own; else NULL */
         struct leat_tick_position *starts; /* where it began */

@@ -656,6 +656,7 @@ static int work_open(struct leat_worker *w, const struct leat_object *object, co
         const struct leat_tick_job *last = last_job(w, object->id);
         work->view_id = object->id;
         work->version = object->version;
+        work->max_state_bytes = object->view->max_state_bytes;
         work->name = leat_strdup(object->name);
         work->start = object->view->start;
         work->start_us = object->view->start_us;
@@ -787,6 +788,7 @@ static int view_sync(struct leat_worker *w, const struct leat_object *object, co
                         rc = leat_work_tell(w, work, NULL, err);
         }
         work->version = object->version;
+        work->max_state_bytes = object->view->max_state_bytes;
         if (rc != 0 && own.code != 0) { /* this job cannot run; the others do */
                 leat_work_pause(w, work, LEAT_WORK_FAILED, own.message);
                 rc = 0;

@@ -242,3 +242,27 @@ def test_pause_and_resume_miss_nothing(leat):
     leat.wait_for("SELECT * FROM sums_up", [(7,)])
     with pytest.raises(psycopg.errors.FeatureNotSupported):
         leat.sql("ALTER JOB sums_up PAUSE")
+
+
+def test_a_view_beyond_max_state_is_paused_with_the_reason(new_leat):
+    leat = new_leat(args=["--set", "worker.manifest.interval=300 ms"]).start()
+    leat.sql("CREATE TOPIC t (k TEXT)")
+    leat.sql("CREATE MATERIALIZED VIEW small WITH (max_state = '20 kB') AS SELECT k, count(*) AS n FROM t GROUP BY k")
+    leat.sql("CREATE MATERIALIZED VIEW free AS SELECT count(*) AS n FROM t")
+    leat.produce("t", [{"k": f"key number {i}"} for i in range(5000)])
+    leat.sql("SET leat.freshness = 'none'")
+    leat.wait_for("SELECT n FROM free", [(5000,)])
+    deadline = 40
+    while True:
+        # Manifests come with ticks.
+        leat.produce("t", [{"k": "one more"}])
+        states = {row[0]: (row[2], row[-1]) for row in leat.sql("SHOW JOBS")}
+        if states["small"][0] == "failed":
+            break
+        deadline -= 1
+        assert deadline > 0, states
+    assert "max_state" in states["small"][1] and states["free"][0] == "running"
+    leat.sql("ALTER JOB small SET (max_state = '100 MB')")
+    leat.sql("ALTER JOB small RESUME")
+    leat.sql("SET leat.freshness = 'now'")
+    assert leat.sql("SELECT sum(n) FROM small") == leat.sql("SELECT count(*) FROM t")
