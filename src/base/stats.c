@@ -7,6 +7,9 @@
  *           lock (state is published last, with release order) and then counted
  *           in by plain atomic adds. Readers copy the file with read(2): a file
  *           that is replaced meanwhile cannot hurt them.
+ * Space     The file's blocks are taken when it is made: a page of a sparse file
+ *           on a full disk would end the role with SIGBUS at its first count.
+ *           Without room the role counts in memory of its own, which nobody sees.
  * System calls are made directly: base stands below os, and the file holds no
  * truth whose loss would have to be tested.
  */
@@ -82,6 +85,13 @@ static int stats_map(struct leat_stats *stats, const char *path, struct leat_err
                 rc = leat_error_sys(err, errno, "cannot make stats file %s", tmp);
                 goto done;
         }
+        rc = posix_fallocate(fd, 0, (off_t)stats->bytes);
+        if (rc != 0) {
+                unlink(tmp);
+                unlink(path); /* what an earlier life counted would be taken for ours */
+                rc = rc == ENOSPC || rc == EDQUOT ? 0 : leat_error_sys(err, rc, "cannot make stats file %s", tmp);
+                goto done;
+        }
         void *at = mmap(NULL, stats->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
         if (at == MAP_FAILED) {
                 rc = leat_error_sys(err, errno, "cannot map stats file %s", tmp);
@@ -128,11 +138,11 @@ int leat_stats_open(const char *path, uint32_t slots, struct leat_stats **ret_st
         stats->hashes = leat_calloc(slots, sizeof(stats->hashes[0]));
         if (path != NULL)
                 LEAT_TRY_GOTO(stats_map(stats, path, err));
-        else
+        if (stats->header == NULL)
                 stats->header = leat_calloc(1, stats->bytes);
         stats->slots = (struct stats_slot *)(stats->header + 1);
         stats_header_fill(stats->header, slots);
-        if (path != NULL)
+        if (stats->mapped)
                 LEAT_TRY_GOTO(stats_publish(path, err));
         *ret_stats = stats;
         return 0;

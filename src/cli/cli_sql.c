@@ -201,8 +201,11 @@ int leat_cli_sql(int argc, char **argv)
 {
         const char *pg = getenv("LEAT_PG") == NULL ? CLI_PG_DEFAULT : getenv("LEAT_PG"), *statement = NULL,
                    *file = NULL;
-        const struct cli_option options[] = {
-                {"--command", "-c", &statement, NULL}, {"--file", "-f", &file, NULL}, {"--pg", NULL, &pg, NULL}};
+        const char *http = NULL; /* taken as by every client command, and not needed */
+        const struct cli_option options[] = {{"--command", "-c", &statement, NULL},
+                                             {"--file", "-f", &file, NULL},
+                                             {"--pg", NULL, &pg, NULL},
+                                             {"--http", NULL, &http, NULL}};
         struct shell sh = {.mutex = PTHREAD_MUTEX_INITIALIZER};
         struct leat_error err = {0};
         sigset_t set;

@@ -1,20 +1,74 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* leat/cli: leat status: a picture of what runs, from the PostgreSQL door. */
+/* leat/cli: leat status: whether the doors answer (HTTP), and a picture of what runs (the PostgreSQL door). */
+#include <poll.h>
 #include <stdio.h>
 
 #include "cli_int.h"
 
-static const char usage[] = "usage: leat status [--pg ADDR]\n"
-                            "\n"
-                            "Shows topics, views and dashboards with rows a second, lag and data age.\n"
-                            "\n"
-                            "  --pg ADDR    where Leat answers (LEAT_PG, else " CLI_PG_DEFAULT ")\n"
-                            "\n"
-                            "Exit code 1 when Leat does not answer or a job is paused or failed.\n";
+static const char usage[] =
+        "usage: leat status [--pg ADDR] [--http ADDR]\n"
+        "\n"
+        "Shows whether all doors answer, and topics, views and dashboards with rows a second, lag and data age.\n"
+        "\n"
+        "  --pg ADDR      where Leat answers SQL (LEAT_PG, else " CLI_PG_DEFAULT ")\n"
+        "  --http ADDR    where it answers HTTP (LEAT_HTTP, else " CLI_HTTP_DEFAULT ")\n"
+        "\n"
+        "Exit code 1 when a door does not answer or a job is paused, failed or down.\n";
 
 struct status {
         int bad;
 };
+
+#define STATUS_HTTP_US (5LL * 1000 * 1000)
+
+/* ---- the HTTP door ------------------------------------------------------------------ */
+/* GET /readyz; the answer's body in @body (bounded), the status code as result, 0 when there is no answer. */
+static int ask_ready(const char *http, char *body, size_t size, struct leat_error *err)
+{
+        struct leat_addr addr;
+        char request[160], answer[4096];
+        int fd, code = 0;
+        size_t got = 0;
+        ssize_t n;
+        int64_t end_us = leat_os_monotonic_us() + STATUS_HTTP_US;
+        if (leat_os_addr_parse(http, &addr, err) != 0 || leat_os_connect(&addr, STATUS_HTTP_US, &fd, err) != 0)
+                return 0;
+        int len = snprintf(request, sizeof request, "GET /readyz HTTP/1.1\r\nHost: %.80s\r\nConnection: close\r\n\r\n",
+                           http);
+        if (leat_os_send(fd, request, (size_t)len) == len) {
+                while (got < sizeof answer - 1 && leat_os_monotonic_us() < end_us) {
+                        (void)leat_os_poll1(fd, POLLIN, end_us - leat_os_monotonic_us());
+                        n = leat_os_recv(fd, answer + got, sizeof answer - 1 - got);
+                        if (n <= 0)
+                                break;
+                        got += (size_t)n;
+                }
+        }
+        leat_os_close(fd);
+        answer[got] = '\0';
+        const char *end = strstr(answer, "\r\n\r\n");
+        if (end == NULL || sscanf(answer, "HTTP/1.%*d %d", &code) != 1)
+                leat_error_set(err, LEAT_EPROTO, "%s does not answer as Leat does", http);
+        else
+                snprintf(body, size, "%s", end + 4);
+        return code;
+}
+
+static int print_doors(const char *http)
+{
+        struct leat_error err = {0};
+        char body[2048] = "";
+        int code = ask_ready(http, body, sizeof body, &err);
+        if (code == 200)
+                printf("ready, console at http://%s\n\n", http);
+        else if (code != 0)
+                printf("NOT READY: %s\n\n", body);
+        else
+                printf("NO ANSWER on HTTP: %s\n\n", err.message);
+        return code == 200 ? 0 : 1;
+}
+
+/* ---- what runs ------------------------------------------------------------------------ */
 
 static const char *cell(const struct cli_pg_result *r, uint32_t row, uint32_t column)
 {
@@ -51,14 +105,15 @@ static void on_flow(void *arg, const struct cli_pg_result *r)
                 printf("  %-26s %14s %12.0f %10s ", cell(r, i, 1), cell(r, i, 3), atof(cell(r, i, 4)), cell(r, i, 5));
                 print_age(cell(r, i, 6));
                 printf("  %s%s%s\n", state, cell(r, i, 8)[0] == '\0' ? "" : ": ", cell(r, i, 8));
-                s->bad |= strcmp(state, "paused") == 0 || strcmp(state, "failed") == 0;
+                s->bad |= strcmp(state, "paused") == 0 || strcmp(state, "failed") == 0 || strcmp(state, "down") == 0;
         }
 }
 
 int leat_cli_status(int argc, char **argv)
 {
         const char *addr = getenv("LEAT_PG") == NULL ? CLI_PG_DEFAULT : getenv("LEAT_PG");
-        const struct cli_option options[] = {{"--pg", NULL, &addr, NULL}};
+        const char *http = getenv("LEAT_HTTP") == NULL ? CLI_HTTP_DEFAULT : getenv("LEAT_HTTP");
+        const struct cli_option options[] = {{"--pg", NULL, &addr, NULL}, {"--http", NULL, &http, NULL}};
         struct leat_error err = {0};
         struct cli_pg_error e;
         struct cli_pg *pg;
@@ -67,6 +122,8 @@ int leat_cli_status(int argc, char **argv)
         int rc = cli_options("status", usage, argc, argv, options, LEAT_ARRAY_LEN(options), NULL, NULL);
         if (rc != 0)
                 return rc < 0 ? 0 : rc;
+        int doors = print_doors(http);
+        fflush(stdout);
         if (cli_pg_connect(addr, &pg, &err) != 0)
                 return cli_fail("status", &err);
         /* Rates need two looks, a second apart. */
@@ -77,5 +134,5 @@ int leat_cli_status(int argc, char **argv)
                 rc = cli_pg_query(pg, "SHOW FLOW", &ops, &e, &err);
         }
         cli_pg_close(pg);
-        return rc != 0 ? cli_fail("status", &err) : s.bad;
+        return rc != 0 ? cli_fail("status", &err) : s.bad | doors;
 }

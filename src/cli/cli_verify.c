@@ -5,6 +5,7 @@
 #include "cli_int.h"
 #include "leat/catalog.h"
 #include "leat/log.h"
+#include "leat/role.h"
 #include "leat/state.h"
 #include "leat/stream.h"
 
@@ -83,7 +84,10 @@ static void verify_catalog(struct verify *v)
                 rc = leat_catalog_verify(catalog, &err);
         leat_catalog_close(catalog);
         v->bad += rc != 0;
-        printf("catalog: %s\n", rc == 0 ? "well" : err.message);
+        if (rc == 0)
+                printf("catalog: well\n");
+        else
+                printf("damaged: %s: %s\n", path, err.message);
 }
 
 static int verify_view(const char *data, const char *view, const char *kafka)
@@ -116,13 +120,15 @@ int leat_cli_verify(int argc, char **argv)
                 fprintf(stderr, "leat verify: %s is no data directory of Leat (it has no FORMAT file)\n", v.data);
                 return 1;
         }
+        struct leat_error err = {0};
+        if (leat_data_dir_check(v.data, &err) != 0)
+                return cli_fail("verify", &err);
         if (view != NULL)
                 return verify_view(v.data, view, kafka);
         verify_log(&v);
         verify_catalog(&v);
         snprintf(path, sizeof path, "%s/store/pipelines", v.data);
         if (leat_os_exists(path)) {
-                struct leat_error err = {0};
                 if (leat_os_list(path, on_pipeline, &v, &err) != 0)
                         return cli_fail("verify", &err);
                 printf("state: %llu pipeline%s checked\n", (unsigned long long)v.states, v.states == 1 ? "" : "s");

@@ -49,6 +49,10 @@ int leat_cli_help(int argc, char **argv)
                 if (strcmp(argv[1], commands[i].name) == 0 && strcmp(argv[1], "help") != 0)
                         return commands[i].run(2, help);
         }
+        if (argc > 1 && strcmp(argv[1], "help") != 0 && argv[1][0] != '-') {
+                fprintf(stderr, "leat help: there is no command \"%s\"; `leat --help` lists the commands\n", argv[1]);
+                return 2;
+        }
         fputs(usage, stdout);
         return 0;
 }

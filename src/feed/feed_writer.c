@@ -58,6 +58,7 @@ struct leat_feed_writer {
         uint32_t under_way;
         bool resend; /* something failed: wait for the answers, then send all again */
         int64_t backoff_until_us;
+        struct leat_error refused; /* why the broker did not take a batch the last time; code 0: it takes them */
         struct leat_kafka_batch_builder builder;
 };
 
@@ -199,6 +200,7 @@ static int take_answer(struct leat_feed_writer *w, struct leat_block *frame, str
                 w->under_way--;
                 b->correlation = -1;
                 if (code == 0 && !w->resend && b == w->first) {
+                        w->refused.code = 0;
                         finish_batch(w, p->base_offset, NULL);
                 } else if (code != 0 && is_final(code)) {
                         (void)leat_feed_error(code, p->error_message, b->topic, &error);
@@ -207,6 +209,8 @@ static int take_answer(struct leat_feed_writer *w, struct leat_block *frame, str
                         (void)leat_feed_error(code, p->error_message, b->topic, &error);
                         fail_all(w, &error);
                 } else {
+                        if (code != 0 && code != LEAT_KAFKA_E_OUT_OF_ORDER_SEQUENCE_NUMBER)
+                                (void)leat_feed_error(code, p->error_message, b->topic, &w->refused);
                         w->resend = true;
                         w->backoff_until_us = leat_os_monotonic_us() + WRITER_BACKOFF_US;
                 }
@@ -216,6 +220,18 @@ static int take_answer(struct leat_feed_writer *w, struct leat_block *frame, str
         return rc;
 }
 
+/* Out of time: the broker's own reason when it gave one. */
+static int timed_out(const struct leat_feed_writer *w, struct leat_error *err)
+{
+        if (w->refused.code == 0)
+                leat_error_set(err, LEAT_ETIMEOUT, "the broker has not acknowledged everything in time");
+        else if (err != NULL)
+                *err = w->refused;
+        if (err != NULL)
+                err->retriable = true;
+        return w->refused.code == 0 ? LEAT_ETIMEOUT : w->refused.code;
+}
+
 static void give_up_old(struct leat_feed_writer *w)
 {
         if (w->first == NULL || leat_os_monotonic_us() - w->first->queued_us < WRITER_GIVE_UP_US)
@@ -223,6 +239,9 @@ static void give_up_old(struct leat_feed_writer *w)
         struct leat_error error = {0};
         leat_error_set(&error, LEAT_ETIMEOUT, "topic \"%s\" partition %d: not durable after %lld s", w->first->topic,
                        w->first->partition, WRITER_GIVE_UP_US / 1000000);
+        if (w->refused.code != 0)
+                error = w->refused;
+        error.retriable = true;
         fail_all(w, &error);
 }
 
@@ -244,8 +263,7 @@ static int work(struct leat_feed_writer *w, uint32_t left, int64_t end_us, struc
                 if (w->under_way == 0) {
                         give_up_old(w);
                         if (leat_os_monotonic_us() >= end_us)
-                                return leat_error_set(err, LEAT_ETIMEOUT,
-                                                      "the broker has not acknowledged everything in time");
+                                return timed_out(w, err);
                         leat_os_sleep_us(LEAT_MIN(until_us - leat_os_monotonic_us(), 5000));
                         continue;
                 }
@@ -259,6 +277,8 @@ static int work(struct leat_feed_writer *w, uint32_t left, int64_t end_us, struc
                 }
                 if (rc == LEAT_ETIMEOUT && leat_os_monotonic_us() < end_us)
                         continue;
+                if (rc == LEAT_ETIMEOUT)
+                        return timed_out(w, err);
                 if (rc != 0)
                         return rc;
         }
@@ -375,6 +395,11 @@ int leat_feed_flush(struct leat_feed_writer *w, int64_t timeout_us, struct leat_
 
 int leat_feed_service(struct leat_feed_writer *w, struct leat_error *err)
 {
-        int rc = work(w, 0, leat_os_monotonic_us(), err);
-        return rc == LEAT_ETIMEOUT ? 0 : rc;
+        struct leat_error own = {0};
+        int rc = work(w, 0, leat_os_monotonic_us(), &own);
+        if (rc == 0 || rc == LEAT_ETIMEOUT || rc == w->refused.code)
+                return 0;
+        if (err != NULL)
+                *err = own;
+        return rc;
 }

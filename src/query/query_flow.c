@@ -13,9 +13,9 @@
 #include "query_int.h"
 
 const struct query_column leat_query_flow_columns[] = {
-        {"kind", LEAT_T_VARCHAR},       {"name", LEAT_T_VARCHAR},      {"inputs", LEAT_T_VARCHAR},
-        {"rows_total", LEAT_T_BIGINT},  {"rows_per_s", LEAT_T_DOUBLE}, {"lag", LEAT_T_BIGINT},
-        {"data_age_ms", LEAT_T_BIGINT}, {"state", LEAT_T_VARCHAR},     {"detail", LEAT_T_VARCHAR},
+        {"kind", LEAT_T_VARCHAR},          {"name", LEAT_T_VARCHAR},      {"inputs", LEAT_T_VARCHAR},
+        {"rows_total", LEAT_T_BIGINT},     {"rows_per_s", LEAT_T_DOUBLE}, {"lag", LEAT_T_BIGINT},
+        {"data_age_ms", LEAT_T_BIGINT},    {"state", LEAT_T_VARCHAR},     {"detail", LEAT_T_VARCHAR},
         {"rows_out_per_s", LEAT_T_DOUBLE},
 };
 const uint32_t leat_query_flow_column_count = LEAT_ARRAY_LEN(leat_query_flow_columns);
@@ -217,6 +217,48 @@ static const char *quarantined_topic(struct leat_arena *arena, const char *name)
         return leat_arena_strndup(arena, name, len - (sizeof suffix - 1));
 }
 
+/* ---- workers that are down ----------------------------------------------------------------- */
+struct down {
+        struct leat_job *jobs;
+        uint32_t count;
+};
+
+static void down_stat(void *arg, enum leat_metric metric, const char *labels, uint64_t value)
+{
+        struct down *d = arg;
+        char name[112];
+        if (metric != LEAT_M_ROLE_UP || value != 0)
+                return;
+        label_value(labels, name);
+        for (uint32_t i = 0; i < d->count; i++) {
+                struct leat_job *job = &d->jobs[i];
+                if (strncmp(name, "worker ", 7) != 0 || strcmp(name + 7, job->pipeline) != 0)
+                        continue;
+                if (job->state != LEAT_JOB_RUNNING && job->state != LEAT_JOB_FILLING)
+                        continue;
+                job->state = LEAT_JOB_DOWN;
+                job->reason = "the worker of its pipeline does not run: the output of leat serve tells why, ALTER JOB "
+                              "... RESUME starts it again";
+        }
+}
+
+int leat_query_jobs(struct leat_query *q, struct leat_arena *arena, struct leat_job **ret_jobs, uint32_t *ret_count,
+                    struct leat_error *err)
+{
+        char path[4096];
+        int32_t pid;
+        int64_t start_us;
+        pthread_mutex_lock(&q->mutex);
+        int rc = leat_catalog_jobs(q->catalog, arena, ret_jobs, ret_count, err);
+        pthread_mutex_unlock(&q->mutex);
+        if (rc != 0)
+                return rc;
+        struct down down = {.jobs = *ret_jobs, .count = *ret_count};
+        snprintf(path, sizeof path, "%s/run/supervisor.stats", q->options.data_dir);
+        (void)!leat_stats_read(path, down_stat, &down, &pid, &start_us, NULL); /* no supervisor: nobody knows */
+        return 0;
+}
+
 static void topic_rows(struct leat_query *q, const struct flow_counts *counts, struct query_rows *rows)
 {
         struct leat_feed_topic *topics;
@@ -261,9 +303,7 @@ static void object_rows(struct leat_query *q, const struct leat_snapshot *cat, c
 {
         struct leat_job *jobs = NULL;
         uint32_t job_count = 0;
-        pthread_mutex_lock(&q->mutex);
-        (void)!leat_catalog_jobs(q->catalog, rows->arena, &jobs, &job_count, NULL);
-        pthread_mutex_unlock(&q->mutex);
+        (void)!leat_query_jobs(q, rows->arena, &jobs, &job_count, NULL);
         for (uint32_t i = 0; i < cat->object_count; i++) {
                 const struct leat_object *o = &cat->objects[i];
                 const struct leat_job *job = NULL;

@@ -10,6 +10,7 @@
 #include "query_int.h"
 
 #define INSERT_TIMEOUT_US (30LL * 1000 * 1000)
+#define INSERT_LOOK_US (3LL * 1000 * 1000)
 enum { INSERT_PIECE_BYTES = 256 * 1024 };
 
 /* Records for one partition that are not sent yet. */
@@ -154,6 +155,19 @@ static int check_not_null(const struct leat_topic_def *def, const struct leat_ba
         return 0;
 }
 
+/* Waits for the acknowledgements; a full disk is not waited for until the end. */
+static int flush_rows(struct leat_feed_writer *writer, struct leat_error *err)
+{
+        int64_t end_us = leat_os_monotonic_us() + INSERT_TIMEOUT_US;
+        int rc;
+        do {
+                rc = leat_feed_flush(writer, INSERT_LOOK_US, err);
+        } while (rc == LEAT_ETIMEOUT && leat_os_monotonic_us() < end_us);
+        if (rc == LEAT_EFULL)
+                leat_error_hint(err, "Free disk space and run the statement again.");
+        return rc;
+}
+
 static int write_rows(struct insert *in, struct query_cursor *cur, struct leat_error *err)
 {
         const struct leat_batch *rows;
@@ -171,7 +185,7 @@ static int write_rows(struct insert *in, struct query_cursor *cur, struct leat_e
         for (int32_t p = 0; rc == 0 && p < in->topic.partitions; p++)
                 rc = send_part(in, p, err);
         if (rc == 0)
-                rc = leat_feed_flush(in->session->writer, INSERT_TIMEOUT_US, err);
+                rc = flush_rows(in->session->writer, err);
         if (rc == 0 && in->failed != 0) {
                 rc = in->failed;
                 *err = in->error;

@@ -265,6 +265,9 @@ const struct leat_object *leat_query_panel_dashboard(void *arg, const char *name
 struct query_flow *leat_query_flow_new(void);
 void leat_query_flow_free(struct query_flow *flow);
 /* Figures of a relation out of the stats files (query_flow.c), for SHOW. */
+/* The jobs as the catalog has them, but LEAT_JOB_DOWN where the worker does not run. Thread: any. */
+int leat_query_jobs(struct leat_query *query, struct leat_arena *arena, struct leat_job **ret_jobs, uint32_t *ret_count,
+                    struct leat_error *err) LEAT_NODISCARD;
 void leat_query_flow_rows(struct leat_query *query, const struct leat_snapshot *catalog, struct query_rows *rows);
 extern const struct query_column leat_query_flow_columns[];
 extern const uint32_t leat_query_flow_column_count;

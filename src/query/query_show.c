@@ -190,21 +190,12 @@ static const struct leat_job *find_job(const struct leat_job *jobs, uint32_t cou
         return NULL;
 }
 
-static int load_jobs(struct query_session *s, struct leat_arena *arena, struct leat_job **ret_jobs, uint32_t *ret_count,
-                     struct leat_error *err)
-{
-        pthread_mutex_lock(&s->query->mutex);
-        int rc = leat_catalog_jobs(s->query->catalog, arena, ret_jobs, ret_count, err);
-        pthread_mutex_unlock(&s->query->mutex);
-        return rc;
-}
-
 static int show_views(struct query_session *s, const struct leat_snapshot *cat, struct query_rows *rows,
                       struct leat_error *err)
 {
         struct leat_job *jobs;
         uint32_t job_count;
-        LEAT_TRY(load_jobs(s, rows->arena, &jobs, &job_count, err));
+        LEAT_TRY(leat_query_jobs(s->query, rows->arena, &jobs, &job_count, err));
         for (uint32_t i = 0; i < cat->object_count; i++) {
                 const struct leat_object *o = &cat->objects[i];
                 if (o->kind != LEAT_OBJECT_VIEW && o->kind != LEAT_OBJECT_MATVIEW)
@@ -265,7 +256,7 @@ static int show_jobs(struct query_session *s, const struct leat_snapshot *cat, s
 {
         struct leat_job *jobs;
         uint32_t job_count;
-        LEAT_TRY(load_jobs(s, rows->arena, &jobs, &job_count, err));
+        LEAT_TRY(leat_query_jobs(s->query, rows->arena, &jobs, &job_count, err));
         for (uint32_t i = 0; i < cat->object_count; i++)
                 if (cat->objects[i].kind == LEAT_OBJECT_MATVIEW)
                         job_rows(s, cat, &cat->objects[i], find_job(jobs, job_count, cat->objects[i].id), rows);

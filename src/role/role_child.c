@@ -6,7 +6,9 @@
  * kept as its "last words". A child that dies is started again after a back-off
  * (role.backoff), doubled each time it dies young (within a minute of its start),
  * and given up after role.deaths of them in a row: starting it for ever would hide
- * the reason and burn the machine.
+ * the reason and burn the machine. A child that says that it waits for something
+ * outside (ROLE_EXIT_WAITS: a full disk, a broker that is away) is not counted
+ * among the dead: it heals when the cause is gone.
  */
 #include <stdio.h>
 #include <sys/wait.h>
@@ -14,6 +16,7 @@
 #include "role_int.h"
 
 #define CHILD_YOUNG_US (60LL * 1000 * 1000)
+#define CHILD_WAITS_US (2LL * 1000 * 1000)
 
 static void addr_text(const struct leat_addr *addr, char out[96])
 {
@@ -165,6 +168,12 @@ void leat_child_ended(struct leat_child *child, int status)
                 snprintf(how, sizeof how, "signal=%d", WTERMSIG(status));
         else
                 snprintf(how, sizeof how, "exit=%d", WEXITSTATUS(status));
+        if (WIFEXITED(status) && WEXITSTATUS(status) == ROLE_EXIT_WAITS) {
+                child->restart_us = now_us + CHILD_WAITS_US;
+                leat_diag(LEAT_DIAG_WARN, "role", "a role cannot work now and is started again",
+                          "name=\"%s\" wait_ms=%lld", child->name, CHILD_WAITS_US / 1000);
+                return;
+        }
         child->deaths = now_us - child->started_us < CHILD_YOUNG_US ? child->deaths + 1 : 1;
         child->given_up = child->deaths >= leat_param(LEAT_P_ROLE_DEATHS);
         int64_t wait_us = leat_param(LEAT_P_ROLE_BACKOFF) << LEAT_MIN(child->deaths - 1, 6);

@@ -9,6 +9,9 @@
 #include "leat/net.h"
 #include "leat/role.h"
 
+/* Exit code of a role that cannot work now and would be well if it were started later (sysexits: EX_TEMPFAIL). */
+enum { ROLE_EXIT_WAITS = 75 };
+
 /* What a role process is told on its command line. */
 struct leat_role_args {
         const char *role;     /* "broker", "worker" … */

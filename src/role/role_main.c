@@ -116,7 +116,7 @@ int leat_role_main(int argc, char **argv)
                 if (roles[i].run(&args, &err) == 0)
                         return 0;
                 leat_diag_error("role", "the role ends with an error", &err);
-                return 1;
+                return err.code == LEAT_EFULL || err.retriable ? ROLE_EXIT_WAITS : 1;
         }
         fprintf(stderr, "leat role: there is no role \"%s\"; `leat serve` starts the roles\n", args.role);
         return 2;

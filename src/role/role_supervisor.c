@@ -12,6 +12,11 @@
  * Stop    api, query, workers, broker, each with SIGTERM and STOP_WAIT to end;
  *         readers go before what they read.
  *
+ * Given up  The others stand on the broker: without it, or before everything was
+ *         ready once, Leat stops. Later a query or api that keeps dying loses its
+ *         door (clients are refused, not left waiting) and the log goes on. A
+ *         worker that was given up is tried again when the definitions change.
+ *
  * The supervisor keeps no connection and no data; when it is killed, the kernel
  * kills the roles (PR_SET_PDEATHSIG).
  */
@@ -45,21 +50,29 @@ struct serve {
         struct leat_stats *stats;
 };
 
+static const char data_format[] = "leat 1\n";
+
 int leat_data_dir_open(const char *dir, struct leat_error *err)
 {
-        static const char format[] = "leat 1\n";
-        struct leat_buf found = LEAT_BUF_INIT;
         char path[4096];
         LEAT_TRY(leat_os_mkdirs(dir, err));
         snprintf(path, sizeof path, "%s/FORMAT", dir);
         if (!leat_os_exists(path))
-                return leat_os_replace_file(path, leat_view_str(format), true, err);
+                return leat_os_replace_file(path, leat_view_str(data_format), true, err);
+        return leat_data_dir_check(dir, err);
+}
+
+int leat_data_dir_check(const char *dir, struct leat_error *err)
+{
+        struct leat_buf found = LEAT_BUF_INIT;
+        char path[4096];
+        snprintf(path, sizeof path, "%s/FORMAT", dir);
         int rc = leat_os_read_file(path, 4096, &found, err);
-        if (rc == 0 && !leat_view_eq_str(leat_buf_view(&found), format)) {
+        if (rc == 0 && !leat_view_eq_str(leat_buf_view(&found), data_format)) {
+                const char *text = leat_buf_cstr(&found);
                 rc = leat_error_set(err, LEAT_EUNSUPPORTED,
                                     "%s says format \"%.*s\"; this program reads and writes \"leat 1\"", path,
-                                    (int)LEAT_MIN(strcspn(leat_buf_cstr(&found), "\n"), (size_t)40),
-                                    leat_buf_cstr(&found));
+                                    (int)LEAT_MIN(strcspn(text, "\r\n"), (size_t)40), text);
                 leat_error_hint(err, "Use the version of leat that wrote it, or another --data directory.");
         }
         leat_buf_done(&found);
@@ -180,9 +193,17 @@ static void follow_catalog(struct serve *s)
                         bool known = false;
                         if (o->kind != LEAT_OBJECT_MATVIEW)
                                 continue;
-                        for (int c = 0; c < s->child_count; c++)
-                                known |= s->children[c].pipeline != NULL &&
-                                         strcmp(s->children[c].pipeline, o->view->pipeline) == 0;
+                        for (int c = 0; c < s->child_count; c++) {
+                                struct leat_child *worker = &s->children[c];
+                                if (worker->pipeline == NULL || strcmp(worker->pipeline, o->view->pipeline) != 0)
+                                        continue;
+                                known = true;
+                                if (!worker->given_up)
+                                        continue;
+                                worker->given_up = false; /* what killed it may have been dropped or paused */
+                                worker->deaths = 0;
+                                worker->restart_us = 0;
+                        }
                         if (!known && add_child(s, "worker", o->view->pipeline, -1) == NULL)
                                 leat_diag(LEAT_DIAG_ERROR, "role", "too many pipelines: no worker is started",
                                           "pipeline=%s", o->view->pipeline);
@@ -193,6 +214,16 @@ static void follow_catalog(struct serve *s)
         leat_arena_free(arena);
 }
 
+/* Nobody will answer at this door any more. */
+static void door_close(const struct serve *s, struct leat_child *c)
+{
+        leat_os_close(c->listen_fd);
+        c->listen_fd = -1;
+        if (s->announced && strcmp(c->role, "broker") != 0)
+                leat_diag(LEAT_DIAG_ERROR, "role", "its door is closed, the other roles go on",
+                          "name=\"%s\" hint=\"stop leat serve and start it again\"", c->name);
+}
+
 static void reap(struct serve *s)
 {
         int status;
@@ -201,6 +232,8 @@ static void reap(struct serve *s)
                 for (int i = 0; i < s->child_count; i++) {
                         if (s->children[i].pid == pid) {
                                 leat_child_ended(&s->children[i], status);
+                                if (s->children[i].given_up && s->children[i].listen_fd >= 0)
+                                        door_close(s, &s->children[i]);
                                 count_child(s, &s->children[i], !s->children[i].stopping);
                         }
                 }
@@ -239,10 +272,10 @@ static bool doors_ready(const struct serve *s)
         return true;
 }
 
-/* The broker, query and api are what the others stand on. */
+/* A role without which it makes no sense to go on. */
 static const struct leat_child *lost_child(const struct serve *s)
 {
-        for (int i = 0; i < LEAT_DOOR_COUNT; i++)
+        for (int i = 0; i < (s->announced ? 1 : LEAT_DOOR_COUNT); i++)
                 if (s->children[i].given_up)
                         return &s->children[i];
         return NULL;

@@ -22,6 +22,8 @@
 #define CATALOG_POLL_US 15000
 #define PROGRESS_US 1000000
 #define GROW_US 5000000
+#define SPACE_RETRY_US 2000000
+#define SPACE_MEMORY_FACTOR 4u
 #define SESSION_AGAIN (-1)
 
 void leat_worker_state_dir(const char *data_dir, const char *pipeline, char *out)
@@ -247,13 +249,36 @@ static int read_main(struct leat_worker *w, struct leat_error *err)
         return rc;
 }
 
-static int housekeeping(struct leat_worker *w, struct leat_error *err)
+/*
+ * Manifest and merging. When the disk is full they are put off: the ticks are in
+ * the log, so nothing is lost by it, but memory grows until SPACE_MEMORY_FACTOR
+ * manifests' worth is in none; then the session ends and the reason is told.
+ */
+static int state_to_disk(struct leat_worker *w, int64_t now, struct leat_error *err)
 {
         bool more;
-        int64_t now = leat_os_monotonic_us();
+        uint64_t most = (uint64_t)leat_param(LEAT_P_WORKER_MANIFEST_BYTES);
+        struct leat_error own = {0};
         bool due = now - w->published_us >= leat_param(LEAT_P_WORKER_MANIFEST_INTERVAL) && w->tick != w->published_tick;
-        if (due || w->unpublished_bytes >= (uint64_t)leat_param(LEAT_P_WORKER_MANIFEST_BYTES))
-                LEAT_TRY(leat_worker_publish(w, err));
+        if (now < w->space_us)
+                return 0;
+        int rc = due || w->unpublished_bytes >= most ? leat_worker_publish(w, &own) : 0;
+        if (rc == 0)
+                rc = leat_state_merge(w->state, w->main.records > 0 ? 2000 : 10000, &more, &own);
+        if (rc == LEAT_EFULL && w->unpublished_bytes < SPACE_MEMORY_FACTOR * most) {
+                leat_diag_error("stream", "state stays in memory, the log has its ticks", &own);
+                w->space_us = now + SPACE_RETRY_US;
+                return 0;
+        }
+        if (rc != 0 && err != NULL)
+                *err = own;
+        return rc;
+}
+
+static int housekeeping(struct leat_worker *w, struct leat_error *err)
+{
+        int64_t now = leat_os_monotonic_us();
+        LEAT_TRY(state_to_disk(w, now, err));
         if (now - w->grown_us >= GROW_US) {
                 struct leat_error own = {0};
                 w->grown_us = now;
@@ -263,7 +288,6 @@ static int housekeeping(struct leat_worker *w, struct leat_error *err)
                         return rc;
                 }
         }
-        LEAT_TRY(leat_state_merge(w->state, w->main.records > 0 ? 2000 : 10000, &more, err));
         return leat_feed_service(w->writer, err);
 }
 

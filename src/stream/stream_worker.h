@@ -130,7 +130,7 @@ struct leat_worker {
         struct leat_flight flights[LEAT_FLIGHTS_MAX];
         int64_t durable_tick, durable_offset; /* offset behind it */
         struct leat_error lost;               /* a tick could not be written */
-        int64_t published_tick, published_offset, published_us;
+        int64_t published_tick, published_offset, space_us, published_us;
         uint64_t unpublished_bytes;
         int64_t tick_us;       /* cost of the last ticks, smoothed */
         int64_t tick_begun_us; /* monotonic */

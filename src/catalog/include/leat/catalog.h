@@ -232,7 +232,14 @@ int leat_catalog_arrangement_ids(struct leat_catalog *cat, uint32_t count, uint6
                                  struct leat_error *err) LEAT_NODISCARD;
 
 /* ---- jobs -------------------------------------------------------------------------- */
-enum leat_job_state { LEAT_JOB_RUNNING = 1, LEAT_JOB_FILLING = 2, LEAT_JOB_PAUSED = 3, LEAT_JOB_FAILED = 4 };
+/* LEAT_JOB_DOWN is never stored: readers say it of a job whose worker does not run. */
+enum leat_job_state {
+        LEAT_JOB_RUNNING = 1,
+        LEAT_JOB_FILLING = 2,
+        LEAT_JOB_PAUSED = 3,
+        LEAT_JOB_FAILED = 4,
+        LEAT_JOB_DOWN = 5
+};
 struct leat_job {
         uint64_t view_id;
         const char *pipeline;

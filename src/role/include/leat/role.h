@@ -26,5 +26,7 @@ int leat_role_main(int argc, char **argv);
 /* Makes the folder and its FORMAT file, or checks that it is ours: LEAT_EUNSUPPORTED names the version found and the
  * one that this program writes. */
 int leat_data_dir_open(const char *dir, struct leat_error *err) LEAT_NODISCARD;
+/* The same check of a folder that exists; changes nothing. */
+int leat_data_dir_check(const char *dir, struct leat_error *err) LEAT_NODISCARD;
 
 #endif

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The contract of the command line: doors, data directories, exit codes, roles that die."""
+import os
+import signal
+import subprocess
+import threading
+import time
+
+import pytest
+
+from conftest import BINARY
+
+ANY_DOORS = ("--kafka", "127.0.0.1:0", "--pg", "127.0.0.1:0", "--http", "127.0.0.1:0")
+
+
+def run(*args, timeout_s=30, env=None):
+    return subprocess.run([BINARY, *args], capture_output=True, text=True, timeout=timeout_s, check=False,
+                          stdin=subprocess.DEVNULL, env={**os.environ, **(env or {})})
+
+
+def wait_until(is_true, what, timeout_s=20):
+    deadline = time.monotonic() + timeout_s
+    while not is_true():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.03)
+
+
+def kill_until_given_up(leat, role):
+    """Ends the role as often as it comes back; it comes back five times."""
+    leat.expects_death = True
+    words = f'a role keeps dying and is not started again" name="{role}'
+    deadline = time.monotonic() + 40
+    while not any(words in line for line in leat.err):
+        assert time.monotonic() < deadline, leat.log()
+        for pid in leat.role_pids(role):
+            os.kill(pid, signal.SIGKILL)
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("command", ["serve", "sql", "status", "verify", "generate"])
+def test_every_command_has_help(command):
+    for args in ([command, "--help"], ["help", command]):
+        shown = run(*args)
+        assert (shown.returncode, shown.stderr) == (0, "")
+        assert shown.stdout.startswith(f"usage: leat {command}")
+    wrong = run(command, "--nosuch")
+    assert wrong.returncode == 2 and "--nosuch" in wrong.stderr
+
+
+@pytest.mark.parametrize("args, code, words", [
+    ([], 2, "usage: leat COMMAND"),
+    (["nosuch"], 2, 'no command "nosuch"'),
+    (["help", "nosuch"], 2, 'no command "nosuch"'),
+    (["serve", "--set", "nosuch=1"], 2, 'no parameter "nosuch"'),
+    (["serve", "--set", "x"], 2, "name=value"),
+    (["serve", "--kafka", "127.0.0.1:99999"], 2, "no address"),
+    (["sql", "-c", "x", "-f", "y"], 2, "not both"),
+    (["sql", "--pg", "127.0.0.1:1", "-c", "SELECT 1"], 1, "cannot connect to 127.0.0.1 port 1"),
+    (["verify", "--data", "/nonexistent"], 1, "no data directory"),
+])
+def test_wrong_usage(args, code, words):
+    done = run(*args)
+    assert done.returncode == code and words in done.stderr, done
+
+
+def test_status_asks_both_doors(leat):
+    for done in (leat.cli("status"), run("status", "--pg", leat.pg, "--http", leat.http)):
+        assert done.returncode == 0 and f"ready, console at http://{leat.http}" in done.stdout
+    silent = run("status", "--pg", leat.pg, "--http", "127.0.0.1:1")
+    assert silent.returncode == 1 and "NO ANSWER on HTTP" in silent.stdout
+
+
+def test_busy_ports_and_public_addresses(leat, tmp_path):
+    for door in ("kafka", "pg", "http"):
+        args = list(ANY_DOORS)
+        args[args.index(f"--{door}") + 1] = getattr(leat, door)
+        busy = run("serve", "--data", str(tmp_path / "other"), *args)
+        assert busy.returncode == 1 and f"port {getattr(leat, door).rsplit(':', 1)[1]} of 127.0.0.1 is in use" in busy.stderr
+        args[args.index(f"--{door}") + 1] = "0.0.0.0:0"
+        public = run("serve", "--data", str(tmp_path / "other"), *args)
+        assert public.returncode == 1 and f"--{door} 0.0.0.0 is not a loopback address" in public.stderr
+
+
+def test_data_directory_in_use(leat):
+    begun = time.monotonic()
+    second = run("serve", "--data", leat.data, *ANY_DOORS)
+    assert second.returncode == 1 and f"is locked by process {leat.process.pid}" in second.stderr
+    assert time.monotonic() - begun > 4.5
+    assert leat.cli("verify", "--data", leat.data).stdout.endswith("all well\n")
+
+
+def test_data_directory_is_waited_for(leat, new_leat):
+    second = new_leat(data=leat.data)
+    threading.Timer(1, leat.stop).start()
+    second.start()
+    assert second.sql("SELECT 1") == [(1,)]
+
+
+def test_data_directory_of_another_format(tmp_path):
+    (tmp_path / "FORMAT").write_text("leat 99\n")
+    for done in (run("serve", "--data", str(tmp_path), *ANY_DOORS), run("verify", "--data", str(tmp_path))):
+        assert done.returncode == 1 and 'says format "leat 99"; this program reads and writes "leat 1"' in done.stderr
+    assert os.listdir(tmp_path) in (["FORMAT"], ["FORMAT", "lock"], ["lock", "FORMAT"])
+
+
+def test_interrupt_stops_in_order(leat):
+    leat.sql("CREATE TOPIC t (a INT)")
+    leat.sql("CREATE MATERIALIZED VIEW v AS SELECT count(*) AS n FROM t")
+    leat.close()
+    leat.process.send_signal(signal.SIGINT)
+    assert leat.process.wait(20) == 0
+    leat._join()
+    leat.process = None
+    leat.start()
+    leat.sql("SET leat.freshness = 'now'")
+    assert leat.sql("SELECT n FROM v") == [(0,)]
+
+
+def test_sessions_begin_at_the_same_time(leat):
+    """PostgreSQL's functions are made once for the engine, not by each session in the way of others."""
+    failures = []
+
+    def session():
+        try:
+            with leat.connect() as connection:
+                connection.execute("SELECT current_database(), relname FROM pg_class")
+        except Exception as failure:  # pylint: disable=broad-except
+            failures.append(str(failure))
+
+    for _ in range(3):
+        threads = [threading.Thread(target=session) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        leat.kill_role("query")
+    assert not failures
+
+
+def test_query_that_keeps_dying_leaves_the_log_alone(leat):
+    leat.sql("CREATE TOPIC t (a INT)")
+    leat.close()
+    kill_until_given_up(leat, "query")
+    wait_until(lambda: any("its door is closed" in line for line in leat.err), leat.log())
+    leat.produce("t", [{"a": 1}])  # the log goes on
+    assert leat.get("/readyz")[0] == 503
+    with pytest.raises(Exception, match="refused"):
+        leat.connect()
+    assert leat.cli("status", check=False).returncode == 1
+    leat.restart()
+    assert leat.sql("SELECT a FROM t") == [(1,)]
+
+
+def test_worker_that_keeps_dying_is_told(leat):
+    leat.sql("CREATE TOPIC t (a INT)")
+    leat.sql("CREATE MATERIALIZED VIEW v AS SELECT count(*) AS n FROM t")
+    wait_until(lambda: leat.sql("SHOW JOBS")[0][2] == "running", leat.log())
+    kill_until_given_up(leat, "worker")
+    view, _, state, *_, reason = leat.sql("SHOW JOBS")[0]
+    assert (view, state) == ("v", "down") and "does not run" in reason
+    leat.sql("INSERT INTO t VALUES (1)")
+    leat.sql("SET leat.freshness = 'none'")
+    assert leat.sql("SELECT n FROM v") == [(0,)]
+    assert leat.cli("status", check=False).returncode == 1
+    leat.sql("ALTER JOB v PAUSE; ALTER JOB v RESUME; SET leat.freshness = 'now'")
+    assert leat.sql("SELECT n FROM v") == [(1,)]
+    assert leat.sql("SHOW JOBS")[0][2] == "running"
