@@ -26,7 +26,7 @@ def wait_until(is_true, what, timeout_s=20):
 
 
 def kill_until_given_up(leat, role):
-    """Ends the role as often as it comes back; it comes back five times."""
+    """Ends the role as often as it comes back; it comes back until role.deaths."""
     leat.expects_death = True
     words = f'a role keeps dying and is not started again" name="{role}'
     deadline = time.monotonic() + 40
@@ -137,7 +137,8 @@ def test_sessions_begin_at_the_same_time(leat):
     assert not failures
 
 
-def test_query_that_keeps_dying_leaves_the_log_alone(leat):
+def test_query_that_keeps_dying_leaves_the_log_alone(new_leat):
+    leat = new_leat(args=["--set", "role.deaths=3"]).start()
     leat.sql("CREATE TOPIC t (a INT)")
     leat.close()
     kill_until_given_up(leat, "query")
@@ -151,7 +152,8 @@ def test_query_that_keeps_dying_leaves_the_log_alone(leat):
     assert leat.sql("SELECT a FROM t") == [(1,)]
 
 
-def test_worker_that_keeps_dying_is_told(leat):
+def test_worker_that_keeps_dying_is_told(new_leat):
+    leat = new_leat(args=["--set", "role.deaths=3"]).start()
     leat.sql("CREATE TOPIC t (a INT)")
     leat.sql("CREATE MATERIALIZED VIEW v AS SELECT count(*) AS n FROM t")
     wait_until(lambda: leat.sql("SHOW JOBS")[0][2] == "running", leat.log())
