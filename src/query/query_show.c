@@ -230,6 +230,8 @@ static void job_rows(struct query_session *s, const struct leat_snapshot *cat, c
         }
         for (uint32_t r = 0; r < LEAT_MAX(view->read_count, 1u); r++) {
                 const struct leat_object *in = view->read_count == 0 ? NULL : leat_snapshot_get(cat, view->reads[r]);
+                if (in != NULL && in->kind == LEAT_OBJECT_VIEW)
+                        continue; /* plain: what it reads is in the list too */
                 leat_query_rows_add(rows);
                 leat_query_rows_text(rows, 0, view->name);
                 leat_query_rows_text(rows, 1, view->view->pipeline);
