@@ -39,7 +39,7 @@ static void put_columns(struct leat_buf *out, const struct leat_column_def *colu
         for (uint32_t i = 0; i < count; i++) {
                 put_text(out, columns[i].name);
                 leat_type_encode(&columns[i].type, out);
-                leat_buf_u8(out, columns[i].not_null);
+                leat_buf_u8(out, (uint8_t)(columns[i].not_null | columns[i].added << 1));
         }
 }
 
@@ -187,7 +187,9 @@ static int get_columns(struct leat_arena *arena, struct leat_cursor *cur, const 
         for (uint32_t i = 0; i < count; i++) {
                 columns[i].name = need_text(arena, cur);
                 LEAT_TRY(leat_type_decode(arena, cur, &columns[i].type, err));
-                columns[i].not_null = leat_cursor_u8(cur) != 0;
+                uint8_t flags = leat_cursor_u8(cur);
+                columns[i].not_null = (flags & 1) != 0;
+                columns[i].added = (flags & 2) != 0;
         }
         *ret_columns = columns;
         *ret_count = count;

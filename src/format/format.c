@@ -104,6 +104,7 @@ static void open_fields(struct leat_format *f, const struct leat_topic_def *def)
                 f->fields[i].name = leat_arena_strdup(f->owner, def->columns[i].name);
                 f->fields[i].name_len = (uint32_t)strlen(f->fields[i].name);
                 f->fields[i].not_null = def->columns[i].not_null;
+                f->fields[i].added = def->columns[i].added;
         }
         for (uint32_t i = 0; i < def->key_count; i++)
                 f->fields[def->keys[i]].is_key = true;

@@ -34,6 +34,7 @@ struct leat_format_field {
         uint32_t name_len;
         struct leat_type type;
         bool not_null;
+        bool added; /* later than the topic: what does not fit is NULL */
         bool is_key;
         bool wanted;               /* @col is a column of the batch; else one row of scratch */
         struct leat_column *col;   /* @col->type is the declared type */

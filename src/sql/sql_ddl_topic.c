@@ -285,8 +285,8 @@ static int look_at_broker(struct ddl *d, const char *name, struct leat_topic_def
         return 0;
 }
 
-/* Columns that others use must stay as they are. */
-static int check_replace(struct ddl *d, const struct leat_object *old, const struct leat_topic_def *def)
+/* Columns that others use must stay as they are; those that come to them are as ALTER would add them. */
+static int check_replace(struct ddl *d, const struct leat_object *old, struct leat_topic_def *def)
 {
         const struct leat_topic_def *was = old->topic;
         uint64_t *ids = leat_arena_alloc(d->arena, (d->snapshot->object_count + 1) * sizeof *ids);
@@ -300,7 +300,17 @@ static int check_replace(struct ddl *d, const struct leat_object *old, const str
                 same = strcmp(was->columns[i].name, def->columns[i].name) == 0 &&
                        leat_type_eq(&was->columns[i].type, &def->columns[i].type) &&
                        was->columns[i].not_null == def->columns[i].not_null;
-        return same ? 0 : leat_ddl_check_unused(d, old, "change");
+        for (uint32_t i = was->column_count; i < def->column_count && same; i++)
+                same = !def->columns[i].not_null;
+        if (!same)
+                return leat_ddl_check_unused(d, old, "change");
+        struct leat_column_def *columns = leat_arena_zalloc(d->arena, def->column_count * sizeof *columns);
+        for (uint32_t i = 0; i < def->column_count; i++) {
+                columns[i] = def->columns[i];
+                columns[i].added = i >= was->column_count || was->columns[i].added;
+        }
+        def->columns = columns;
+        return 0;
 }
 
 /* Steps 1 to 3 of CREATE (new object) and of ALTER (object->id set): intent, act, end. */
@@ -424,7 +434,8 @@ static int alter_add(struct ddl *d, const struct leat_object *topic, struct leat
                                      column->name, topic->name);
         LEAT_TRY(check_star_views(d, topic));
         memcpy(columns, def->columns, def->column_count * sizeof *columns);
-        columns[def->column_count] = (struct leat_column_def){.name = column->name, .type = column->type};
+        columns[def->column_count] =
+                (struct leat_column_def){.name = column->name, .type = column->type, .added = true};
         def->columns = columns;
         def->column_count++;
         return 0;

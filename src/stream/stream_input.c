@@ -202,6 +202,19 @@ static void name_want(struct leat_input *input, const char *name)
         input->names[input->name_count++] = leat_arena_strdup(input->names_arena, name);
 }
 
+int leat_lane_redefine(struct leat_lane *lane, const struct leat_snapshot *objects, struct leat_error *err)
+{
+        for (uint32_t i = 0; i < lane->input_count; i++) {
+                struct leat_input *input = lane->inputs[i];
+                const struct leat_object *topic = leat_snapshot_get(objects, input->object_id);
+                if (topic == NULL || topic->kind != LEAT_OBJECT_TOPIC || input->keyed ||
+                    topic->topic->column_count == input->def.column_count)
+                        continue;
+                LEAT_TRY(def_copy(input->arena, topic, &input->def, err));
+        }
+        return 0;
+}
+
 int leat_input_rebuild(struct leat_worker *w, struct leat_lane *lane, struct leat_input *input, struct leat_error *err)
 {
         leat_format_close(input->format);

@@ -82,7 +82,7 @@ struct leat_work {
         uint32_t arr_count;
         char *name;
         struct leat_stream_job *job;
-        uint8_t state; /* enum leat_work_state */
+        uint8_t state;           /* enum leat_work_state */
         int64_t max_state_bytes; /* <= 0: no limit */
         char reason[512];
         struct leat_lane *lane;            /* FILLING: its own; else NULL */
@@ -149,6 +149,9 @@ struct leat_input *leat_lane_find(struct leat_lane *lane, uint64_t object_id);
 int leat_lane_add(struct leat_worker *w, struct leat_lane *lane, const struct leat_object *object,
                   const struct leat_tick_position *positions, uint32_t position_count, struct leat_input **ret_input,
                   struct leat_error *err) LEAT_NODISCARD;
+/* Columns that topics got since; the lane is to be rebuilt then. Keyed topics stay as their state is. */
+int leat_lane_redefine(struct leat_lane *lane, const struct leat_snapshot *objects,
+                       struct leat_error *err) LEAT_NODISCARD;
 /* Partitions that topics got since. */
 int leat_lane_grow(struct leat_worker *w, struct leat_lane *lane, struct leat_error *err) LEAT_NODISCARD;
 void leat_lane_remove(struct leat_lane *lane, uint64_t object_id);

@@ -821,6 +821,8 @@ int leat_works_sync(struct leat_worker *w, struct leat_error *err)
                 else
                         work_drop(w, i);
         }
+        if (rc == 0)
+                rc = leat_lane_redefine(&w->main, objects, err);
         for (uint32_t i = 0; rc == 0 && i < objects->object_count; i++) {
                 const struct leat_object *object = &objects->objects[i];
                 if (object->kind == LEAT_OBJECT_MATVIEW && object->state == LEAT_STATE_READY &&

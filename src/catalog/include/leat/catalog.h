@@ -51,6 +51,7 @@ struct leat_column_def {
         const char *name;
         struct leat_type type;
         bool not_null;
+        bool added; /* by ALTER: a value that does not fit reads as NULL, so that records stay as valid as they were */
 };
 
 struct leat_topic_def {
