@@ -85,6 +85,18 @@ def test_added_column_leaves_records_valid(shared_leat):
         (1, None, None), (2, None, None), (3, 5, None), (10, None, None), (20, 7, None), (30, None, [1, 2])]
 
 
+def test_keyed_topic_that_views_read_keeps_its_columns(shared_leat):
+    """Views hold its rows as state."""
+    leat = shared_leat
+    leat.sql("CREATE TOPIC ref (id TEXT, n INT, PRIMARY KEY (id)); INSERT INTO ref VALUES ('a', 1)")
+    leat.sql("ALTER TOPIC ref ADD COLUMN early TEXT")
+    leat.sql("CREATE MATERIALIZED VIEW vref AS SELECT count(*) AS c, sum(n) AS s FROM ref")
+    fails(leat, "ALTER TOPIC ref ADD COLUMN extra TEXT", "2BP01", "vref")
+    fails(leat, "CREATE OR REPLACE TOPIC ref (id TEXT, n INT, early TEXT, extra TEXT, PRIMARY KEY (id))", "2BP01", "vref")
+    leat.sql("INSERT INTO ref VALUES ('b', 2, 'x'); SET leat.freshness = 'now'")
+    assert leat.sql("SELECT c, s FROM vref") == [(2, 3)]
+
+
 def test_topic_deleted_by_another_client(shared_leat):
     leat = shared_leat
     leat.sql("CREATE TOPIC gone (a INT); CREATE TOPIC stays (a INT)")

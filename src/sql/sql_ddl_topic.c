@@ -293,7 +293,9 @@ static int check_replace(struct ddl *d, const struct leat_object *old, struct le
         if (leat_ddl_readers(d, old->id, ids) == 0)
                 return 0;
         bool same = was->format == def->format && was->key_count == def->key_count &&
-                    def->column_count >= was->column_count && was->watermark_column == def->watermark_column;
+                    def->column_count >= was->column_count &&
+                    (was->key_count == 0 || def->column_count == was->column_count) &&
+                    was->watermark_column == def->watermark_column;
         for (uint32_t i = 0; i < was->key_count && same; i++)
                 same = was->keys[i] == def->keys[i];
         for (uint32_t i = 0; i < was->column_count && same; i++)
@@ -433,6 +435,8 @@ static int alter_add(struct ddl *d, const struct leat_object *topic, struct leat
                 return leat_ddl_fail(d, column->at, LEAT_EEXISTS, NULL, "column \"%s\" of topic \"%s\" already exists",
                                      column->name, topic->name);
         LEAT_TRY(check_star_views(d, topic));
+        if (def->key_count > 0) /* views keep its rows as state, with the columns that there were */
+                LEAT_TRY(leat_ddl_check_unused(d, topic, "change"));
         memcpy(columns, def->columns, def->column_count * sizeof *columns);
         columns[def->column_count] =
                 (struct leat_column_def){.name = column->name, .type = column->type, .added = true};
