@@ -95,6 +95,7 @@ const char *leat_pg_read_cstr(struct leat_cursor *cur)
 int leat_pg_startup_decode(struct leat_view body, struct leat_pg_startup *ret, struct leat_error *err)
 {
         struct leat_cursor cur = leat_cursor_of(body);
+        bool terminated = false;
         memset(ret, 0, sizeof *ret);
         ret->version = leat_cursor_be32(&cur);
         ret->user = ret->database = ret->application_name = "";
@@ -104,8 +105,10 @@ int leat_pg_startup_decode(struct leat_view body, struct leat_pg_startup *ret, s
                                       ret->version >> 16, ret->version & 0xffff);
         while (leat_cursor_left(&cur) > 1) {
                 const char *name = leat_pg_read_cstr(&cur);
-                if (name[0] == '\0')
+                if (name[0] == '\0') {
+                        terminated = true;
                         break;
+                }
                 const char *value = leat_pg_read_cstr(&cur);
                 if (strcmp(name, "user") == 0) {
                         ret->user = value;
@@ -118,8 +121,10 @@ int leat_pg_startup_decode(struct leat_view body, struct leat_pg_startup *ret, s
                         ret->unknown_count++;
                 }
         }
-        if (!cur.failed && leat_cursor_left(&cur) == 1)
-                (void)leat_cursor_u8(&cur);
+        if (!terminated)
+                cur.failed |= leat_cursor_left(&cur) != 1 || leat_cursor_u8(&cur) != 0;
+        else if (leat_cursor_left(&cur) != 0)
+                cur.failed = true;
         if (cur.failed || ret->user[0] == '\0') {
                 leat_buf_done(&ret->unknown);
                 return leat_error_set(err, LEAT_EPROTO,

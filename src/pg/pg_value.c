@@ -9,6 +9,7 @@
 
 #define PG_EPOCH_US 946684800000000LL
 #define PG_EPOCH_DAYS 10957
+#define DAY_US 86400000000LL
 
 enum { NUMERIC_NEG = 0x4000, NUMERIC_NAN = 0xC000 };
 
@@ -174,12 +175,46 @@ static void uuid_put(const struct leat_column *col, uint32_t row, struct leat_bu
         leat_buf_be64(out, (uint64_t)v);
 }
 
+/* DuckDB's infinities are the outermost values, as PostgreSQL's are. What is too early to be counted from 2000 (300,000
+ * years BC) is before everything that PostgreSQL knows, too. */
 static int64_t pg_time(int64_t us)
 {
-        /* DuckDB's infinities are the outermost values, as PostgreSQL's are. */
-        if (us == INT64_MAX || us == -INT64_MAX)
-                return us > 0 ? INT64_MAX : INT64_MIN;
-        return us - PG_EPOCH_US;
+        int64_t ret;
+        if (us == LEAT_TIMESTAMP_INFINITY)
+                return INT64_MAX;
+        if (us == -LEAT_TIMESTAMP_INFINITY || __builtin_sub_overflow(us, PG_EPOCH_US, &ret))
+                return INT64_MIN;
+        return ret;
+}
+
+static int32_t pg_date(int32_t days)
+{
+        int32_t ret;
+        if (days == LEAT_DATE_INFINITY)
+                return INT32_MAX;
+        if (days == -LEAT_DATE_INFINITY || __builtin_sub_overflow(days, PG_EPOCH_DAYS, &ret))
+                return INT32_MIN;
+        return ret;
+}
+
+static int time_get(struct leat_view bytes, int64_t *ret, struct leat_error *err)
+{
+        int64_t v = (int64_t)leat_get_be64(bytes.data);
+        if (v == INT64_MAX || v == INT64_MIN)
+                *ret = v > 0 ? LEAT_TIMESTAMP_INFINITY : -LEAT_TIMESTAMP_INFINITY;
+        else if (__builtin_add_overflow(v, PG_EPOCH_US, ret) || *ret == LEAT_TIMESTAMP_INFINITY)
+                return leat_error_set(err, LEAT_ERANGE, "timestamp out of range");
+        return 0;
+}
+
+static int date_get(struct leat_view bytes, int32_t *ret, struct leat_error *err)
+{
+        int32_t v = (int32_t)leat_get_be32(bytes.data);
+        if (v == INT32_MAX || v == INT32_MIN)
+                *ret = v > 0 ? LEAT_DATE_INFINITY : -LEAT_DATE_INFINITY;
+        else if (__builtin_add_overflow(v, PG_EPOCH_DAYS, ret) || *ret == LEAT_DATE_INFINITY)
+                return leat_error_set(err, LEAT_ERANGE, "date out of range");
+        return 0;
 }
 
 static void binary_put(const struct leat_column *col, uint32_t row, struct leat_buf *out)
@@ -221,7 +256,7 @@ static void binary_put(const struct leat_column *col, uint32_t row, struct leat_
                 put64(out, pg_time(((const int64_t *)data)[row]));
                 return;
         case LEAT_T_DATE:
-                put32(out, ((const int32_t *)data)[row] - PG_EPOCH_DAYS);
+                put32(out, pg_date(((const int32_t *)data)[row]));
                 return;
         case LEAT_T_UBIGINT:
                 numeric_put(false, ((const uint64_t *)data)[row], 0, out);
@@ -296,18 +331,21 @@ static int binary_get(struct leat_arena *arena, struct leat_view bytes, const st
         case LEAT_T_DOUBLE:
         case LEAT_T_TIME: {
                 uint64_t v = leat_get_be64(bytes.data);
+                if (type->id == LEAT_T_TIME && v > DAY_US) /* 24:00:00 is a time */
+                        return leat_error_set(err, LEAT_ERANGE, "time out of range");
                 memcpy(to, &v, 8);
                 return 0;
         }
         case LEAT_T_DATE: {
-                int32_t v = (int32_t)leat_get_be32(bytes.data) + PG_EPOCH_DAYS;
+                int32_t v;
+                LEAT_TRY(date_get(bytes, &v, err));
                 memcpy(to, &v, 4);
                 return 0;
         }
         case LEAT_T_TIMESTAMP:
         case LEAT_T_TIMESTAMPTZ: {
-                int64_t v = (int64_t)leat_get_be64(bytes.data);
-                v = v == INT64_MAX || v == INT64_MIN ? (v > 0 ? INT64_MAX : -INT64_MAX) : v + PG_EPOCH_US;
+                int64_t v;
+                LEAT_TRY(time_get(bytes, &v, err));
                 memcpy(to, &v, 8);
                 return 0;
         }
