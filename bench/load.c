@@ -146,8 +146,8 @@ int main(int argc, char **argv)
         struct options o = options_read(argc, argv);
         struct leat_error err = {0};
         struct leat_addr addr;
-        struct leat_feed *feed;
-        struct leat_feed_writer *writer;
+        struct leat_feed *feed = NULL;
+        struct leat_feed_writer *writer = NULL;
         struct leat_feed_topic topic;
         struct rusage use;
         if (leat_os_addr_parse(o.kafka, &addr, &err) != 0 || leat_feed_open(&addr, "load", &feed, &err) != 0 ||

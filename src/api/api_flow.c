@@ -139,9 +139,9 @@ static void flow_json(const struct leat_api *api, const struct api_rows *rows, s
         json_t *root = json_object();
         json_object_set_new(root, "nodes", nodes);
         json_object_set_new(root, "edges", edges);
-        json_object_set_new(root, "doors",
-                            json_pack("{s:o, s:o}", "kafka", door_json(&api->options.kafka), "pg",
-                                      door_json(&api->options.pg)));
+        json_object_set_new(
+                root, "doors",
+                json_pack("{s:o, s:o}", "kafka", door_json(&api->options.kafka), "pg", door_json(&api->options.pg)));
         char *text = json_dumps(root, JSON_COMPACT);
         json_decref(root);
         if (text)

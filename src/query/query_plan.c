@@ -19,9 +19,9 @@ static const char *plan_detail(struct leat_arena *arena, json_t *info)
         json_object_foreach(info, key, value)
         {
                 const char *of = json_string_value(value);
-                json_array_foreach(value, i, item)
-                        of = leat_arena_printf(arena, "%s%s%s", i == 0 ? "" : of, i == 0 ? "" : ", ",
-                                               json_is_string(item) ? json_string_value(item) : "");
+                json_array_foreach(value, i, item) of =
+                        leat_arena_printf(arena, "%s%s%s", i == 0 ? "" : of, i == 0 ? "" : ", ",
+                                          json_is_string(item) ? json_string_value(item) : "");
                 if (of != NULL && of[0] != '\0' && strcmp(key, "Estimated Cardinality") != 0)
                         text = leat_arena_printf(arena, "%s%s%s: %s", text, text[0] == '\0' ? "" : "; ", key, of);
         }
@@ -34,8 +34,8 @@ static int plan_size(json_t *node, int depth)
         int size = 1;
         size_t i;
         json_t *child;
-        json_array_foreach(json_object_get(node, "children"), i, child)
-                size += depth < PLAN_DEPTH_MAX ? plan_size(child, depth + 1) : 0;
+        json_array_foreach(json_object_get(node, "children"), i, child) size +=
+                depth < PLAN_DEPTH_MAX ? plan_size(child, depth + 1) : 0;
         return size;
 }
 
@@ -59,8 +59,8 @@ static void plan_add(struct query_rows *rows, json_t *node, int depth, int numbe
         }
         leat_query_rows_add(rows);
         leat_query_rows_int(rows, 0, number);
-        leat_query_rows_text(rows, 1, leat_arena_printf(rows->arena, "%*s%.*s", depth * 2, "", (int)len,
-                                                        name == NULL ? "" : name));
+        leat_query_rows_text(
+                rows, 1, leat_arena_printf(rows->arena, "%*s%.*s", depth * 2, "", (int)len, name == NULL ? "" : name));
         leat_query_rows_text(rows, 2, plan_detail(rows->arena, json_object_get(node, "extra_info")));
         if (rows_expected != NULL)
                 leat_query_rows_text(rows, 3, leat_arena_printf(rows->arena, "about %s rows", rows_expected));

@@ -236,8 +236,9 @@ static void state_measure(struct leat_worker *w, struct leat_work *work)
         if (work->max_state_bytes <= 0 || bytes <= (uint64_t)work->max_state_bytes ||
             (work->state != LEAT_WORK_RUNNING && work->state != LEAT_WORK_FILLING))
                 return;
-        snprintf(reason, sizeof reason, "its state takes %" PRIu64 " bytes, max_state allows %" PRId64 ": raise it and resume",
-                 bytes, work->max_state_bytes);
+        snprintf(reason, sizeof reason,
+                 "its state takes %" PRIu64 " bytes, max_state allows %" PRId64 ": raise it and resume", bytes,
+                 work->max_state_bytes);
         leat_work_pause(w, work, LEAT_WORK_FAILED, reason);
 }
 

@@ -15,6 +15,8 @@
  */
 #include "view_int.h"
 
+#define SUB_START_US (10LL * 1000 * 1000)
+
 struct view_change {
         struct leat_arena *arena;
         struct view_change_part *parts;
@@ -283,7 +285,9 @@ int leat_view_subscribe(struct leat_views *views, const struct leat_object *view
 {
         struct leat_picture *picture;
         struct leat_stream_graph *graph;
-        LEAT_TRY(leat_picture_get(views, view->view->pipeline, 5 * 1000 * 1000, &picture, err));
+        /* A view that was just made needs a moment until its pipeline has it; what then is missing, check tells. */
+        (void)!leat_views_wait(views, view->view->pipeline, view->id, NULL, 0, SUB_START_US, NULL);
+        LEAT_TRY(leat_picture_get(views, view->view->pipeline, SUB_START_US, &picture, err));
         int rc = leat_picture_check(picture, view->id, view->name, err);
         leat_picture_unref(picture);
         if (rc != 0)

@@ -18,8 +18,8 @@ struct leat_query_options {
 
 /* Opens the catalog, completes statements that a crash cut off once the broker answers, follows the pipelines. DuckDB
  * is opened by the first statement that needs it. */
-int leat_query_open(const struct leat_query_options *options, struct leat_query **ret_query, struct leat_error *err)
-        LEAT_NODISCARD;
+int leat_query_open(const struct leat_query_options *options, struct leat_query **ret_query,
+                    struct leat_error *err) LEAT_NODISCARD;
 /* All sessions must be closed. */
 void leat_query_close(struct leat_query *query);
 /* For leat_pg_options; its arg is the leat_query. */

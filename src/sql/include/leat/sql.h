@@ -136,9 +136,9 @@ struct leat_stmt {
         const struct leat_span *variable_at;  /* one a variable: its SQL */
         const char *value;                    /* SET: text; NULL = DEFAULT */
         bool local;                           /* SET LOCAL */
-        bool read_only;           /* BEGIN READ ONLY */
-        bool hold;                /* DECLARE … WITH HOLD */
-        int64_t fetch_rows;       /* FETCH, MOVE; INT64_MAX: ALL */
+        bool read_only;                       /* BEGIN READ ONLY */
+        bool hold;                            /* DECLARE … WITH HOLD */
+        int64_t fetch_rows;                   /* FETCH, MOVE; INT64_MAX: ALL */
         uint8_t copy_format;                  /* enum leat_copy_format */
         bool copy_header;
         char copy_delimiter;     /* tab or comma unless given */
