@@ -19,7 +19,7 @@
 
 #include "stream_worker.h"
 
-#define CATALOG_POLL_US 15000
+#define CATALOG_POLL_US 20000
 #define PROGRESS_US 1000000
 #define GROW_US 5000000
 #define SPACE_RETRY_US 2000000

@@ -23,7 +23,6 @@
 
 enum { PANEL_RING = 256, PANEL_PANELS_MAX = 64 };
 #define PANEL_TURN_US (10LL * 1000)
-#define PANEL_IDLE_US (50LL * 1000) /* nobody watches */
 #define PANEL_AGE_US (1000LL * 1000)
 
 struct panel_node {
@@ -280,10 +279,13 @@ static void *runner(void *arg)
         while (!panels->stop) {
                 sweep(panels);
                 struct panel_watch *w = next_due(panels, leat_os_monotonic_us());
+                if (w == NULL && panels->watches == NULL) {
+                        pthread_cond_wait(&panels->changed, &panels->mutex); /* for somebody who watches */
+                        continue;
+                }
                 if (w == NULL) {
-                        bool idle = panels->watches == NULL;
                         pthread_mutex_unlock(&panels->mutex);
-                        leat_os_sleep_us(idle ? PANEL_IDLE_US : PANEL_TURN_US);
+                        leat_os_sleep_us(PANEL_TURN_US);
                         pthread_mutex_lock(&panels->mutex);
                         continue;
                 }
@@ -322,6 +324,7 @@ void leat_panels_close(struct leat_panels *panels)
                 return;
         pthread_mutex_lock(&panels->mutex);
         panels->stop = true;
+        pthread_cond_broadcast(&panels->changed);
         pthread_mutex_unlock(&panels->mutex);
         pthread_join(panels->thread, NULL);
         sweep(panels);
@@ -386,6 +389,7 @@ static struct panel_watch *watch_new(struct leat_panels *panels, const struct le
         w->refresh_us = o->dashboard->refresh_us;
         w->next = panels->watches;
         panels->watches = w;
+        pthread_cond_broadcast(&panels->changed);
         return w;
 }
 
