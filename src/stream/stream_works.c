@@ -101,6 +101,17 @@ static void park(struct leat_work *work, struct leat_lane *lane)
         }
 }
 
+/* What happened to a topic in words of its users, and what to do; by Kafka's name, since an overflow in an expression
+ * has the same code as an offset out of range. */
+static const char *pause_remedy(const char *reason)
+{
+        if (strstr(reason, "(UNKNOWN_TOPIC") != NULL)
+                return "; the topic was deleted by another client: DROP TOPIC ... CASCADE and create it again";
+        if (strstr(reason, "(OFFSET_OUT_OF_RANGE)") != NULL)
+                return "; records were deleted before the view read them: CREATE OR REPLACE the view to begin anew";
+        return "";
+}
+
 void leat_work_pause(struct leat_worker *w, struct leat_work *work, uint8_t state, const char *reason)
 {
         struct leat_error ignored;
@@ -108,9 +119,9 @@ void leat_work_pause(struct leat_worker *w, struct leat_work *work, uint8_t stat
                 park(work, work->lane != NULL ? work->lane : &w->main);
         lane_close(work);
         work->state = state;
-        snprintf(work->reason, sizeof work->reason, "%s", reason);
+        snprintf(work->reason, sizeof work->reason, "%s%s", reason, pause_remedy(reason));
         w->dirty = true;
-        leat_diag(LEAT_DIAG_WARN, "stream", "job paused", "view=%s reason=\"%s\"", work->name, reason);
+        leat_diag(LEAT_DIAG_WARN, "stream", "job paused", "view=%s reason=\"%s\"", work->name, work->reason);
         (void)!leat_work_tell(w, work, NULL, &ignored);
 }
 
