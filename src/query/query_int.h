@@ -231,6 +231,9 @@ int leat_query_topic_open(struct query_session *s, const struct leat_scan_key *k
                           uint32_t count, struct query_scan **ret_scan, struct leat_error *err) LEAT_NODISCARD;
 int leat_query_view_open(struct query_session *s, const struct leat_scan_key *key, const uint32_t *columns,
                          uint32_t count, struct query_scan **ret_scan, struct leat_error *err) LEAT_NODISCARD;
+/* Columns of the graph's arrangement 0, named c0, c1 … */
+void leat_query_arr_describe(const struct leat_stream_graph *graph, struct leat_arena *arena, uint32_t *ret_count,
+                             const char ***ret_names, struct leat_type **ret_types);
 /* Columns of the arrangement behind a view, named c0, c1 … */
 int leat_query_view_describe(struct query_session *s, uint64_t view_id, struct leat_arena *arena, uint32_t *ret_count,
                              const char ***ret_names, struct leat_type **ret_types,

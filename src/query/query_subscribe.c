@@ -33,18 +33,9 @@ static int side_describe(void *arg, const char *key, struct leat_arena *arena, u
                          const char ***ret_names, struct leat_type **ret_types, struct leat_error *err)
 {
         struct subscription *u = arg;
-        struct leat_arr_def def = leat_stream_arr_def(u->graph, 0);
-        const char **names = leat_arena_alloc(arena, (def.column_count + 1) * sizeof *names);
-        struct leat_type *types = leat_arena_alloc(arena, (def.column_count + 1) * sizeof *types);
         (void)key;
         (void)err;
-        for (uint32_t i = 0; i < def.column_count; i++) {
-                names[i] = leat_arena_printf(arena, "c%u", i);
-                types[i] = leat_type_copy(arena, &def.types[i]);
-        }
-        *ret_count = def.column_count;
-        *ret_names = names;
-        *ret_types = types;
+        leat_query_arr_describe(u->graph, arena, ret_count, ret_names, ret_types);
         return 0;
 }
 

@@ -47,12 +47,9 @@ static int view_graph(struct query_session *s, uint64_t view_id, struct leat_are
         return leat_query_graph(*ret_view, arena, ret_graph, err);
 }
 
-int leat_query_view_describe(struct query_session *s, uint64_t view_id, struct leat_arena *arena, uint32_t *ret_count,
-                             const char ***ret_names, struct leat_type **ret_types, struct leat_error *err)
+void leat_query_arr_describe(const struct leat_stream_graph *graph, struct leat_arena *arena, uint32_t *ret_count,
+                             const char ***ret_names, struct leat_type **ret_types)
 {
-        const struct leat_object *view;
-        struct leat_stream_graph *graph;
-        LEAT_TRY(view_graph(s, view_id, arena, &view, &graph, err));
         struct leat_arr_def def = leat_stream_arr_def(graph, 0);
         const char **names = leat_arena_alloc(arena, (def.column_count + 1) * sizeof *names);
         struct leat_type *types = leat_arena_alloc(arena, (def.column_count + 1) * sizeof *types);
@@ -63,6 +60,15 @@ int leat_query_view_describe(struct query_session *s, uint64_t view_id, struct l
         *ret_count = def.column_count;
         *ret_names = names;
         *ret_types = types;
+}
+
+int leat_query_view_describe(struct query_session *s, uint64_t view_id, struct leat_arena *arena, uint32_t *ret_count,
+                             const char ***ret_names, struct leat_type **ret_types, struct leat_error *err)
+{
+        const struct leat_object *view;
+        struct leat_stream_graph *graph;
+        LEAT_TRY(view_graph(s, view_id, arena, &view, &graph, err));
+        leat_query_arr_describe(graph, arena, ret_count, ret_names, ret_types);
         return 0;
 }
 

@@ -426,7 +426,7 @@ void leat_views_close(struct leat_views *views)
         free(views);
 }
 
-static struct view_follower *find(struct leat_views *views, const char *pipeline)
+struct view_follower *leat_view_follower_find(const struct leat_views *views, const char *pipeline)
 {
         struct view_follower *f = views->followers;
         while (f != NULL && strcmp(f->pipeline, pipeline) != 0)
@@ -457,7 +457,7 @@ int leat_views_update(struct leat_views *views, const struct leat_snapshot *cata
         pthread_mutex_lock(&views->update);
         for (uint32_t i = 0; rc == 0 && catalog->version != views->version && i < catalog->object_count; i++) {
                 const struct leat_object *o = &catalog->objects[i];
-                if (o->kind == LEAT_OBJECT_MATVIEW && find(views, o->view->pipeline) == NULL)
+                if (o->kind == LEAT_OBJECT_MATVIEW && leat_view_follower_find(views, o->view->pipeline) == NULL)
                         rc = add_follower(views, o->view->pipeline, err);
         }
         /* A pipeline that has lost its last view keeps its follower: it reads nothing that costs. */
@@ -480,7 +480,7 @@ int leat_picture_get(struct leat_views *views, const char *pipeline, int64_t tim
         int64_t end_us = leat_os_monotonic_us() + timeout_us;
         pthread_mutex_lock(&views->mutex);
         struct view_follower *f;
-        while ((f = find(views, pipeline)) == NULL || f->picture == NULL)
+        while ((f = leat_view_follower_find(views, pipeline)) == NULL || f->picture == NULL)
                 if (!wait_until(views, LEAT_MIN(end_us, leat_os_monotonic_us() + 20000)) &&
                     leat_os_monotonic_us() >= end_us)
                         break;
@@ -526,7 +526,7 @@ int leat_views_wait(struct leat_views *views, const char *pipeline, uint64_t vie
         bool done = false;
         pthread_mutex_lock(&views->mutex);
         for (;;) {
-                const struct view_follower *f = find(views, pipeline);
+                const struct view_follower *f = leat_view_follower_find(views, pipeline);
                 done = f != NULL && f->picture != NULL && covers(f->picture->tick, view_id, positions, count);
                 if (done || leat_os_monotonic_us() >= end_us)
                         break;

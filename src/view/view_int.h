@@ -70,6 +70,9 @@ struct leat_picture {
 /* A new picture, one reference; copies the commit. */
 struct leat_picture *leat_view_picture_new(const struct leat_tick *tick, struct leat_state *state);
 
+/* The follower of a pipeline; NULL: none. The mutex is held, unless only this thread adds followers. */
+struct view_follower *leat_view_follower_find(const struct leat_views *views, const char *pipeline);
+
 /* ---- subscriptions (view_sub.c) ---------------------------------------------------- */
 struct view_queued {
         struct view_queued *next;

@@ -109,19 +109,11 @@ static bool has_come(const struct leat_tick *tick, const struct view_ahead *ahea
         return false;
 }
 
-static const struct view_follower *find_follower(const struct leat_views *views, const char *pipeline)
-{
-        const struct view_follower *f = views->followers;
-        while (f != NULL && strcmp(f->pipeline, pipeline) != 0)
-                f = f->next;
-        return f;
-}
-
 int64_t leat_picture_age_us(struct leat_views *views, const struct leat_picture *picture, uint64_t view_id)
 {
         int64_t oldest_us = INT64_MAX, now_us = leat_os_now_us();
         pthread_mutex_lock(&views->mutex);
-        const struct view_follower *f = find_follower(views, picture->tick->pipeline);
+        const struct view_follower *f = leat_view_follower_find(views, picture->tick->pipeline);
         for (uint32_t i = 0; i < picture->tick->input_count; i++) {
                 const struct leat_tick_input *in = &picture->tick->inputs[i];
                 if (in->oldest_unread_us != INT64_MIN && is_input(f, view_id, in->object_id))

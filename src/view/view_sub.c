@@ -272,14 +272,6 @@ void leat_view_subs_drop(struct view_follower *f, uint64_t view_id)
 }
 
 /* ---- the subscriber's side --------------------------------------------------------------- */
-static struct view_follower *follower_of(struct leat_views *views, const char *pipeline)
-{
-        struct view_follower *f = views->followers;
-        while (f != NULL && strcmp(f->pipeline, pipeline) != 0)
-                f = f->next;
-        return f;
-}
-
 int leat_view_subscribe(struct leat_views *views, const struct leat_object *view, struct leat_view_sub **ret_sub,
                         struct leat_error *err)
 {
@@ -301,7 +293,7 @@ int leat_view_subscribe(struct leat_views *views, const struct leat_object *view
                 sub->arr = leat_stream_arr_def(graph, 0).id;
                 sub->overrun = true; /* a snapshot first */
                 pthread_mutex_lock(&views->mutex);
-                sub->follower = follower_of(views, view->view->pipeline);
+                sub->follower = leat_view_follower_find(views, view->view->pipeline);
                 sub->next = sub->follower->subs;
                 sub->follower->subs = sub;
                 pthread_mutex_unlock(&views->mutex);
