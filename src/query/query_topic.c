@@ -236,10 +236,9 @@ static void rows_reserve(struct topic_scan *t, uint32_t more)
                 leat_batch_append(NULL, bigger, t->rows, 0, t->rows->rows);
         t->rows = bigger;
         t->hashes = leat_realloc(t->hashes, cap * sizeof *t->hashes);
-        t->gone = leat_realloc(t->gone, (cap / 64 + 1) * sizeof *t->gone);
-        memset(t->gone + t->rows_cap / 64 + (t->rows_cap != 0), 0, (cap / 64 - t->rows_cap / 64) * sizeof *t->gone);
-        if (t->rows_cap == 0)
-                t->gone[0] = 0;
+        uint32_t had = t->gone == NULL ? 0 : t->rows_cap / 64 + 1, words = cap / 64 + 1;
+        t->gone = leat_realloc(t->gone, words * sizeof *t->gone);
+        memset(t->gone + had, 0, (words - had) * sizeof *t->gone);
         t->rows_cap = cap;
 }
 
