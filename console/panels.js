@@ -4,10 +4,12 @@ import { clock, el, fillCell, isNumber, isTime, number, short, token } from '/sh
 
 const series = (i) => token(`--s${i % 8}`);
 
+const sqlPage = (sql) => `/sql.html#${encodeURIComponent(sql)}`;
+
 /** The panel's SELECT with its variables filled in, as an address of the SQL page. */
 function sqlAddress(definition, values) {
   const filled = definition.sql.replace(/\$([A-Za-z_]\w*)/g, (text, name) => (name in values ? `'${values[name].replaceAll("'", "''")}'` : text));
-  return `/sql.html#${encodeURIComponent(filled)}`;
+  return sqlPage(filled);
 }
 
 /** A panel before its data: the same frame, so nothing moves when they come. @values: gives the variables as they are. */
@@ -21,6 +23,11 @@ export function makePanel(definition, values) {
   link.addEventListener('focus', () => { link.href = sqlAddress(definition, values()); });
   link.addEventListener('pointerdown', () => { link.href = sqlAddress(definition, values()); });
   const note = el('span', { class: 'change', title: 'against the value before' });
+  const refused = definition.sql.match(/"[^"]+\$quarantine"/); // what shows some refused records leads to all of them
+  if (refused) {
+    note.title = 'all refused records';
+    note.append(el('a', { href: sqlPage(`SELECT * FROM ${refused[0]} ORDER BY timestamp DESC LIMIT 100`) }, 'quarantine ›'));
+  }
   const element = el('section', { class: `card panel ${type.toLowerCase()}-panel`, 'aria-label': name },
     el('div', { class: 'top' }, el('h2', {}, link), note), body, foot);
   element.style.gridColumn = `${x + 1} / span ${w}`;
@@ -50,7 +57,7 @@ function clear(panel) {
   panel.plot = undefined;
   panel.plotKey = '';
   panel.element.classList.remove('warn', 'alarm');
-  panel.note.replaceChildren();
+  if (panel.type === 'NUMBER') panel.note.replaceChildren();
 }
 
 /** Column numbers: x (named, else the first time, else the first), y (named, else all numbers), series. */
@@ -119,6 +126,15 @@ function changeText(value, before) {
   return `${sign} ${change < 1 ? change.toFixed(1) : change > 999 ? '> 999' : change.toFixed(0)} %`;
 }
 
+/** Numbers in cards of one size are as large as the longest of them allows: a row of them reads as one line. */
+function sameSize(panel) {
+  const { gridColumnEnd, gridRowEnd } = panel.element.style;
+  const peers = [...(panel.element.parentElement?.querySelectorAll('.number-panel[data-digits]') ?? [])]
+    .filter(({ style }) => style.gridColumnEnd === gridColumnEnd && style.gridRowEnd === gridRowEnd);
+  const digits = Math.max(...peers.map((peer) => Number(peer.dataset.digits)));
+  for (const peer of peers) peer.style.setProperty('--digits', digits);
+}
+
 const LEVELS = { '': '', warn: 'warning', alarm: 'alarm' };
 
 function drawNumber(panel) {
@@ -131,7 +147,8 @@ function drawNumber(panel) {
   panel.element.classList.remove('warn', 'alarm');
   if (grade) panel.element.classList.add(grade);
   panel.body.className = 'body sized';
-  panel.body.style.setProperty('--digits', Math.max(2.5, text.length + (panel.definition.unit?.length ?? 0) * 0.35));
+  panel.element.dataset.digits = Math.max(2.5, text.length + (panel.definition.unit?.length ?? 0) * 0.35);
+  sameSize(panel);
   panel.body.replaceChildren(el('div', { class: 'number' }, el('b', {}, text), el('span', { class: 'unit' }, panel.definition.unit ?? '')));
   panel.note.replaceChildren(grade ? el('strong', {}, LEVELS[grade]) : '', changeText(value, values.at(-2)));
   if (values.length > 2 && !values.some(Number.isNaN)) panel.body.append(sparkline(values));
@@ -269,6 +286,9 @@ function tellValues(panel, plot) {
   panel.marks?.forEach((mark, i) => { mark.textContent = number(plot.data[i + 1]?.[at] ?? null); });
 }
 
+/** What is seen of x around a single point, which uPlot would put at the edge of a whole day. */
+const alone = (at, time) => (time ? [at - 60, at + 60] : [at - 1, at + 1]);
+
 function drawLine(panel) {
   const { names, data, time, words } = lines(panel);
   const width = Math.floor(panel.body.clientWidth), height = Math.floor(panel.body.clientHeight);
@@ -296,7 +316,7 @@ function drawLine(panel) {
     font: `${size}px system-ui` };
   panel.plot = new window.uPlot({
     width, height: Math.max(40, height - legend.offsetHeight), legend: { show: false }, cursor: { drag: { x: false, y: false } },
-    padding: [size * 0.8, size * 2.6, 0, 0], scales: { x: { time, range: (u, low, high) => (low === high ? [low - 60, low + 60] : [low, high]) }, y: { range: (u, low, high) => [Math.min(0, low ?? 0), (high ?? 1) * 1.08 || 1] } },
+    padding: [size * 0.8, size * 2.6, 0, 0], scales: { x: { time, range: (u, low, high) => (u.data[0].length < 2 ? alone(u.data[0][0] ?? low, time) : [low, high]) }, y: { range: (u, low, high) => [Math.min(0, low ?? 0), (high ?? 1) * 1.08 || 1] } },
     axes: [{ ...axis, size: size * 2.6, space: size * 8, values: time ? timeLabels : words ? (u, ticks) => ticks.map((t) => words[t] ?? null) : undefined },
       { ...axis, size: size * 4.4, space: size * 3, values: (u, ticks) => ticks.map((t) => short(t)) }],
     hooks: { draw: [(u) => drawLimits(u, panel.definition)], setCursor: [(u) => tellValues(panel, u)] },

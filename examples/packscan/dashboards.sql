@@ -3,7 +3,7 @@
 CREATE OR REPLACE DASHBOARD wall TITLE 'Inflow'
   VARIABLE site AS (SELECT DISTINCT site FROM stations ORDER BY site) DEFAULT 'SEA1'
   REFRESH INTERVAL '500 milliseconds'
-  PANEL scans TITLE 'Scans a minute' NUMBER X window_start Y scans UNIT '/min' WARN 150 ALARM 50 AT (0, 0, 3, 3) AS (
+  PANEL scans TITLE 'Scans a minute' NUMBER X window_start Y scans UNIT '/min' WARN 12000 ALARM 6000 AT (0, 0, 3, 3) AS (
     SELECT window_start, scans * 6 AS scans FROM site_inflow
     WHERE site = $site AND window_start < (SELECT max(window_start) - INTERVAL '10 seconds' FROM site_inflow)
     ORDER BY window_start DESC LIMIT 60)
@@ -20,8 +20,10 @@ CREATE OR REPLACE DASHBOARD wall TITLE 'Inflow'
     WHERE site = $site AND window_start < (SELECT max(window_start) - INTERVAL '10 seconds' FROM site_inflow)
     ORDER BY window_start DESC LIMIT 60)
   PANEL inflow TITLE 'Scans in steps of 10 seconds' LINE X window_start Y scans, late AT (0, 3, 7, 4) AS (
-    SELECT window_start, scans, late FROM site_inflow WHERE site = $site ORDER BY window_start DESC LIMIT 180)
-  PANEL stations TITLE 'Stations, last full minute' BAR X station_id Y scans UNIT '/min' WARN 8 ALARM 3 AT (7, 3, 5, 4) AS (
+    SELECT window_start, scans, late FROM site_inflow
+    WHERE site = $site AND window_start < (SELECT max(window_start) - INTERVAL '10 seconds' FROM site_inflow)
+    ORDER BY window_start DESC LIMIT 180)
+  PANEL stations TITLE 'Stations, last full minute' BAR X station_id Y scans UNIT '/min' WARN 600 ALARM 300 AT (7, 3, 5, 4) AS (
     SELECT station_id, scans FROM station_inflow
     WHERE site = $site AND window_start = (SELECT max(window_start) - INTERVAL '1 minute' FROM station_inflow)
     ORDER BY scans DESC, station_id LIMIT 20)
@@ -46,7 +48,8 @@ CREATE OR REPLACE DASHBOARD routes TITLE 'Routes'
     GROUP BY destination ORDER BY scans DESC)
   PANEL flow TITLE 'Scans by destination' LINE X window_start Y scans SERIES destination AT (6, 0, 6, 4) AS (
     SELECT window_start, destination, sum(scans) AS scans FROM route_inflow
-    WHERE site = $site GROUP BY window_start, destination ORDER BY window_start DESC LIMIT 600)
+    WHERE site = $site AND window_start < (SELECT max(window_start) FROM route_inflow)
+    GROUP BY window_start, destination ORDER BY window_start DESC LIMIT 600)
   PANEL worst TITLE 'Routes with misrouted or overweight parcels, last 5 minutes' TABLE AT (0, 4, 12, 5) AS (
     SELECT route_id, destination, sum(scans) AS scans, sum(misrouted) AS misrouted, sum(overweight) AS overweight,
            round(sum(volume_m3), 1) AS volume_m3

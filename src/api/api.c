@@ -19,6 +19,19 @@ static void board_page_get(struct leat_http_req *req, void *arg)
         leat_http_respond_file(req, "/dashboard.html");
 }
 
+/* People type addresses without the ending. */
+static void sql_page_get(struct leat_http_req *req, void *arg)
+{
+        (void)arg;
+        leat_http_respond_file(req, "/sql.html");
+}
+
+static void boards_page_get(struct leat_http_req *req, void *arg)
+{
+        (void)arg;
+        leat_http_respond_file(req, "/dashboards.html");
+}
+
 static const struct leat_http_route ROUTES[] = {
         {"GET", "/healthz", health_get},
         {"GET", "/readyz", leat_api_ready_get},
@@ -30,6 +43,8 @@ static const struct leat_http_route ROUTES[] = {
         {"GET", "/api/dashboards/{name}", leat_api_dashboard_get},
         {"GET", "/api/dashboards/{name}/stream", leat_api_board_stream_get},
         {"GET", "/d/{name}", board_page_get},
+        {"GET", "/sql", sql_page_get},
+        {"GET", "/dashboards", boards_page_get},
 };
 
 int leat_api_new(int fd, const struct leat_api_options *options, struct leat_api **ret_api, struct leat_error *err)

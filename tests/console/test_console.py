@@ -147,6 +147,33 @@ def test_every_page_is_quiet(filled, browser, scheme, width, height):
     page.close()
 
 
+def test_addresses_as_people_type_them(filled, page):
+    for path, ready in (("/sql", "document.querySelector('.editor textarea')"), ("/dashboards", "document.querySelector('.board-card')")):
+        page.open(address(filled, path))
+        page.wait(f"{LIVE} && {ready}")
+        assert page.troubles() == [], path
+
+
+def test_refused_records_lead_to_the_quarantine(filled, page):
+    filled.sql('CREATE DASHBOARD bad PANEL refused TABLE AS (SELECT reason FROM "scans$quarantine")')
+    page.open(address(filled, "/d/bad"))
+    page.wait("document.querySelectorAll('.table-panel tbody tr').length === 2")
+    page.run("document.querySelector('.panel .change a').click()")
+    page.wait("location.pathname === '/sql.html' && document.querySelectorAll('.grid tbody tr').length === 2")
+    filled.sql("DROP DASHBOARD bad")
+    assert page.troubles() == []
+
+
+def test_numbers_in_a_row_have_one_size(filled, page):
+    filled.sql("CREATE DASHBOARD sizes PANEL a NUMBER AT (0, 0, 3, 3) AS (SELECT 7 AS n) "
+               "PANEL b NUMBER UNIT 'kg/min' AT (3, 0, 3, 3) AS (SELECT 123456 AS n)")
+    page.open(address(filled, "/d/sizes"))
+    page.wait("document.querySelectorAll('.number b').length === 2")
+    sizes = page.run("[...document.querySelectorAll('.number b')].map((n) => getComputedStyle(n).fontSize)")
+    filled.sql("DROP DASHBOARD sizes")
+    assert sizes[0] == sizes[1], sizes
+
+
 def test_light_and_dark_by_hand(filled, page):
     page.open(address(filled, "/dashboards.html"))
     page.wait("document.querySelector('.board-card')")
