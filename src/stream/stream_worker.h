@@ -179,6 +179,8 @@ bool leat_part_idle(const struct leat_input *input, const struct leat_part *part
 /* ---- works (stream_works.c) ------------------------------------------------------------------- */
 /* Brings the works in line with the catalog; does nothing when its version is the applied one. */
 int leat_works_sync(struct leat_worker *w, struct leat_error *err) LEAT_NODISCARD;
+
+/* ---- one work (stream_work.c) ------------------------------------------------------------------- */
 void leat_work_free(struct leat_work *work);
 struct leat_work *leat_work_find(struct leat_worker *w, uint64_t view_id);
 /* Stops it with the reason; positions are kept for ALTER JOB ... RESUME. */
@@ -188,12 +190,25 @@ int leat_work_tell(struct leat_worker *w, struct leat_work *work, const char *pr
 /* Runs it over the rows of @lane (its topics) and of the views that it reads. */
 int leat_work_run(struct leat_worker *w, struct leat_work *work, struct leat_lane *lane,
                   struct leat_error *err) LEAT_NODISCARD;
-/* The next slice of a job that fills; may end with it running. */
-int leat_work_fill(struct leat_worker *w, struct leat_work *work, struct leat_error *err) LEAT_NODISCARD;
+/* The same over what stands in its source slots. */
+int leat_work_step(struct leat_worker *w, struct leat_work *work, struct leat_lane *lane,
+                   struct leat_error *err) LEAT_NODISCARD;
 /* Makes maps anew after inputs were rebuilt. */
 int leat_work_maps(struct leat_worker *w, struct leat_work *work, struct leat_error *err) LEAT_NODISCARD;
+/* Makes the decoders of a lane's inputs anew, and the maps of the works that read it. */
+int leat_lane_rebuild(struct leat_worker *w, struct leat_lane *lane, struct leat_error *err) LEAT_NODISCARD;
 const struct leat_tick_position *leat_position_find(const struct leat_tick_position *positions, uint32_t count,
                                                     const struct leat_topic_id *topic, int32_t partition);
+/* Replaces *io_positions by a copy of @from. */
+void leat_positions_keep(struct leat_tick_position **io_positions, uint32_t *io_count,
+                         const struct leat_tick_position *from, uint32_t count);
+
+/* ---- filling (stream_fill.c) ---------------------------------------------------------------------- */
+/* Opens the job's own lane at its parked positions, or at its start. */
+int leat_work_lane_open(struct leat_worker *w, struct leat_work *work, const struct leat_snapshot *objects,
+                        struct leat_error *err) LEAT_NODISCARD;
+/* The next slice of a job that fills; may end with it running. */
+int leat_work_fill(struct leat_worker *w, struct leat_work *work, struct leat_error *err) LEAT_NODISCARD;
 
 /* ---- rows that cannot be computed (stream_bad.c) ---------------------------------------------------- */
 /* After @io_err of a run that changed nothing: finds the rows of the topics in @lane that an expression of the job cannot
