@@ -9,9 +9,10 @@ CREATE TOPIC IF NOT EXISTS routes (
 CREATE TOPIC IF NOT EXISTS associates (
   associate_id BIGINT PRIMARY KEY, site TEXT NOT NULL, name TEXT, shift TEXT);
 
+-- At most about 2 GB with everything that stands beside it: a partition keeps 100 MB and the segment that it writes.
 CREATE TOPIC IF NOT EXISTS scans (
   package_id TEXT NOT NULL, station_id TEXT NOT NULL, route_id TEXT, associate_id BIGINT, location TEXT,
   length_cm DOUBLE, width_cm DOUBLE, height_cm DOUBLE, weight_g DOUBLE,
   event_time TIMESTAMPTZ NOT NULL,
   WATERMARK FOR event_time AS event_time - INTERVAL '5 seconds')
-  WITH (partitions = 4, retention = '7 days');
+  WITH (partitions = 4, retention = '7 days', retention_bytes = '100 MB');
