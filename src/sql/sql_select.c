@@ -130,7 +130,8 @@ static int select_query(struct sql_rewrite *rw, const struct leat_sql_map *user,
                 for (uint32_t i = 0; i < rw->param_count && i < rw->param_type_count; i++)
                         if (rw->param_types[i].id != LEAT_T_INVALID)
                                 declared[i] = rw->param_types[i];
-                query.sql = (const char *)map->text.data;
+                /* A text without edits is a piece of the statement, with more behind it. */
+                query.sql = leat_arena_strndup(rw->arena, (const char *)map->text.data, map->text.len);
                 query.map = map;
                 query.used = rw->used;
                 query.used_count = rw->used_count;

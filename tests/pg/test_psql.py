@@ -81,6 +81,7 @@ def test_fetch_count(server):
 def test_copy(server):
     text = run(server, "\\copy (SELECT site, name, capacity FROM sites WHERE site = 'SEA') to stdout csv header\n").stdout
     assert text == "site,name,capacity\nSEA,Seattle,10\n"
+    assert run(server, "COPY (SELECT 1, 'a' WHERE true) TO STDOUT;\nCOPY (VALUES (2)) TO STDOUT CSV;\n").stdout == "1\ta\n2\n"
     refused = run(server, "\\copy sites from stdin\n")
     assert "COPY ... FROM is not supported" in refused.stderr
 
