@@ -59,10 +59,16 @@ int leat_pg_bind_decode(struct leat_arena *arena, struct leat_view body, struct 
                         struct leat_error *err) LEAT_NODISCARD;
 
 /* ---- sessions ---------------------------------------------------------------- */
+/* Types of our own in the session's line, outside of what a client's byte can say. */
+enum {
+        LEAT_PG_MSG_STARTUP = 256, /* the startup packet, without its length */
+        LEAT_PG_MSG_TOO_BIG
+}; /* stands for a message over pg.message.bytes: its type, its length (be32) */
+
 /* One message of the client, waiting for its turn. */
 struct leat_pg_msg {
         struct leat_pg_msg *next;
-        char type;
+        uint16_t type;
         uint32_t len;
         uint8_t body[];
 };
@@ -130,6 +136,8 @@ struct leat_pg_session {
         size_t queued_bytes; /* handed to the loop and not yet taken by the socket */
         /* the loop's */
         bool started;
+        size_t skip_bytes;    /* of a message that is too large: still to come, and thrown away */
+        uint8_t skip_head[5]; /* its type and length */
         struct leat_pg_session *next, *prev;
         struct leat_pg_session *pool_next; /* the pool's, under its mutex */
         /* the worker's */

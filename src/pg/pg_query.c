@@ -48,6 +48,62 @@ static void send_error(struct leat_pg_session *s, const struct leat_error *err, 
         leat_stat_add(s->pg->errors, 1);
 }
 
+/* Bytes that the value takes at least; what is long is refused before it is copied. */
+static uint64_t value_bytes(const struct leat_column *col, uint32_t row)
+{
+        uint64_t sum = 0;
+        if (!leat_column_valid(col, row))
+                return 0;
+        if (col->type.id == LEAT_T_VARCHAR || col->type.id == LEAT_T_BLOB)
+                return leat_string_view((const struct leat_string *)col->data + row).len;
+        if (col->type.id == LEAT_T_LIST) {
+                const uint64_t *entry = (const uint64_t *)col->data + (size_t)row * 2;
+                for (uint64_t i = 0; i < entry[1]; i++)
+                        sum += value_bytes(&col->children[0], (uint32_t)(entry[0] + i));
+        } else if (col->type.id == LEAT_T_STRUCT) {
+                for (uint32_t c = 0; c < col->type.child_count; c++)
+                        sum += value_bytes(&col->children[c], row);
+        }
+        return sum;
+}
+
+static int too_big_row(uint64_t bytes, struct leat_error *err)
+{
+        leat_error_set(err, LEAT_ETOOBIG, "a row of %llu bytes is larger than pg.row.bytes allows (%lld)",
+                       (unsigned long long)bytes, (long long)leat_param(LEAT_P_PG_ROW_BYTES));
+        leat_error_hint(err, "Select less of the value, as with substring(), or start Leat with a larger limit: "
+                             "leat serve --set pg.row.bytes=256MiB.");
+        return LEAT_ETOOBIG;
+}
+
+/* Adds the portal's next row to what is sent; leaves it out when it is too large. */
+static int put_row(struct leat_pg_session *s, const struct leat_pg_portal *p, struct leat_error *err)
+{
+        uint64_t bytes = 0, max = (uint64_t)leat_param(LEAT_P_PG_ROW_BYTES);
+        size_t start = s->out.len;
+        for (uint32_t c = 0; c < p->rows->column_count; c++)
+                bytes += value_bytes(&p->rows->columns[c], p->row);
+        if (bytes > max)
+                return too_big_row(bytes, err);
+        size_t at = leat_pg_msg_begin(&s->out, p->desc->copy_out ? 'd' : 'D');
+        if (p->desc->copy_out) {
+                leat_pg_copy_row(p->rows, p->row, p->desc->copy_csv, &s->out);
+        } else {
+                leat_buf_be16(&s->out, (uint16_t)p->rows->column_count);
+                for (uint32_t c = 0; c < p->rows->column_count; c++) {
+                        uint32_t f = p->format_count == 0 ? 0 : p->formats[p->format_count == 1 ? 0 : c];
+                        leat_pg_value_put(&p->rows->columns[c], p->row, f == 1, &s->out);
+                }
+        }
+        bytes = s->out.len - start;
+        if (bytes > max) {
+                s->out.len = start;
+                return too_big_row(bytes, err);
+        }
+        leat_pg_msg_end(&s->out, at);
+        return 0;
+}
+
 /* Sends rows of the cursor, at most @max (0 = all). 1: more to come, 0: at the end, negative: error code. */
 static int send_rows(struct leat_pg_session *s, struct leat_pg_portal *p, int64_t max, struct leat_error *err)
 {
@@ -57,18 +113,9 @@ static int send_rows(struct leat_pg_session *s, struct leat_pg_portal *p, int64_
                 while (p->rows != NULL && p->row < p->rows->rows) {
                         if (max > 0 && sent == max)
                                 return 1;
-                        size_t at = leat_pg_msg_begin(&s->out, p->desc->copy_out ? 'd' : 'D');
-                        if (p->desc->copy_out) {
-                                leat_pg_copy_row(p->rows, p->row, p->desc->copy_csv, &s->out);
-                        } else {
-                                leat_buf_be16(&s->out, (uint16_t)p->rows->column_count);
-                                for (uint32_t c = 0; c < p->rows->column_count; c++) {
-                                        uint32_t f =
-                                                p->format_count == 0 ? 0 : p->formats[p->format_count == 1 ? 0 : c];
-                                        leat_pg_value_put(&p->rows->columns[c], p->row, f == 1, &s->out);
-                                }
-                        }
-                        leat_pg_msg_end(&s->out, at);
+                        int rc = put_row(s, p, err);
+                        if (rc != 0)
+                                return -rc;
                         p->row++;
                         p->sent++;
                         sent++;
@@ -487,6 +534,27 @@ static void handle_extended(struct leat_pg_session *s, const struct leat_pg_msg 
         }
 }
 
+/* A message that was not kept: the statement fails, the session goes on. */
+static bool handle_too_big(struct leat_pg_session *s, const struct leat_pg_msg *msg)
+{
+        struct leat_error err = {0};
+        char type = (char)msg->body[0];
+        bool extended = strchr("PBDEC", type) != NULL && type != '\0';
+        if (!extended && type != 'Q' && type != 'F')
+                return type != 'X'; /* the rest of a COPY IN, say: it has no answer */
+        if (extended && s->skip_to_sync)
+                return true;
+        leat_error_set(&err, LEAT_ETOOBIG, "a message of %u bytes is larger than pg.message.bytes allows (%lld)",
+                       leat_get_be32(msg->body + 1), (long long)leat_param(LEAT_P_PG_MESSAGE_BYTES));
+        leat_error_hint(&err, "Send rows in several statements or by a Kafka client; a statement's text is at most "
+                              "1 MiB. Parameters may be larger with leat serve --set pg.message.bytes=64MiB.");
+        send_error(s, &err, 0);
+        s->skip_to_sync = extended;
+        if (!extended)
+                send_ready(s);
+        return leat_pg_flush(s);
+}
+
 bool leat_pg_handle(struct leat_pg_session *s, const struct leat_pg_msg *msg)
 {
         bool last = false;
@@ -496,7 +564,15 @@ bool leat_pg_handle(struct leat_pg_session *s, const struct leat_pg_msg *msg)
                 struct leat_cursor cur = leat_cursor_of(leat_view_of(msg->body, msg->len));
                 const char *sql = leat_pg_read_cstr(&cur);
                 s->skip_to_sync = false;
-                handle_query(s, sql);
+                if (cur.failed || leat_cursor_left(&cur) != 0) {
+                        struct leat_error err = {0};
+                        leat_error_set(&err, LEAT_EPROTO, "invalid Query message: %s",
+                                       cur.failed ? "its text does not end with a NUL" : "bytes behind its text");
+                        send_error(s, &err, 0);
+                        send_ready(s);
+                } else {
+                        handle_query(s, sql);
+                }
                 if (s->pg->options.backend->txn(s->backend) == LEAT_PG_IDLE)
                         drop_portals(s);
                 break;
@@ -527,9 +603,11 @@ bool leat_pg_handle(struct leat_pg_session *s, const struct leat_pg_msg *msg)
                 break;
         case 'X':
                 return false;
+        case LEAT_PG_MSG_TOO_BIG:
+                return handle_too_big(s, msg);
         default: {
                 char text[64];
-                snprintf(text, sizeof text, "invalid frontend message type %d", (unsigned char)msg->type);
+                snprintf(text, sizeof text, "invalid frontend message type %d", msg->type);
                 leat_pg_msg_error(&s->out, "FATAL", "08P01", text, "", 0);
                 last = true;
                 break;

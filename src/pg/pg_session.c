@@ -18,7 +18,7 @@
 
 enum { PG_QUEUE_MAX = 4 * 1024 * 1024, PG_WAITING_MAX = 8 * 1024 * 1024 };
 enum { PG_STARTUP_TIMEOUT_US = 60 * 1000 * 1000 };
-enum { PG_MSG_STARTUP = 1 }; /* our own type for the startup packet in the line */
+enum { PG_LENGTH_MAX = 0x3fffffff }; /* PostgreSQL's own limit; what claims to be longer is not its protocol */
 
 #define PG_VERSION "15.0"
 
@@ -230,7 +230,7 @@ void leat_pg_session_work(struct leat_pg_session *s)
                 resume = false;
                 if (msg->type == 'Q' || msg->type == 'E')
                         leat_stat_add(s->pg->queries, 1);
-                bool go_on = msg->type == PG_MSG_STARTUP ? start_session(s, msg) : leat_pg_handle(s, msg);
+                bool go_on = msg->type == LEAT_PG_MSG_STARTUP ? start_session(s, msg) : leat_pg_handle(s, msg);
                 free(msg);
                 if (go_on)
                         continue;
@@ -243,7 +243,7 @@ void leat_pg_session_work(struct leat_pg_session *s)
 }
 
 /* ---- the loop's side --------------------------------------------------------------- */
-static void enqueue(struct leat_pg_session *s, char type, struct leat_view body)
+static void enqueue(struct leat_pg_session *s, uint16_t type, struct leat_view body)
 {
         struct leat_pg_msg *msg = leat_malloc(sizeof *msg + body.len + 1);
         bool start = false, pause = false;
@@ -319,40 +319,59 @@ static size_t read_startup(struct leat_pg_session *s, struct leat_view data)
         } else {
                 s->started = true;
                 leat_net_conn_deadline(s->conn, 0);
-                enqueue(s, PG_MSG_STARTUP, body);
+                enqueue(s, LEAT_PG_MSG_STARTUP, body);
         }
         return len;
+}
+
+/* Throws away what is there of a message that is too large; the worker answers once all of it has passed, as clients
+ * send it whole before they listen. Returns bytes used. */
+static size_t skip_message(struct leat_pg_session *s, struct leat_view data)
+{
+        size_t n = LEAT_MIN(s->skip_bytes, data.len);
+        s->skip_bytes -= n;
+        if (s->skip_bytes == 0)
+                enqueue(s, LEAT_PG_MSG_TOO_BIG, leat_view_of(s->skip_head, sizeof s->skip_head));
+        return n;
+}
+
+/* One message of a started session. Returns bytes used, 0: more must arrive. */
+static size_t read_message(struct leat_pg_session *s, struct leat_view data)
+{
+        if (s->skip_bytes != 0)
+                return skip_message(s, data);
+        if (data.len < 5)
+                return 0;
+        uint32_t len = leat_get_be32(data.data + 1);
+        if (len < 4 || len > PG_LENGTH_MAX) {
+                fatal(s, "08P01", "invalid message length");
+                return data.len;
+        }
+        if ((int64_t)len > leat_param(LEAT_P_PG_MESSAGE_BYTES)) {
+                memcpy(s->skip_head, data.data, sizeof s->skip_head);
+                s->skip_bytes = (size_t)len - 4;
+                return 5;
+        }
+        if (data.len < (size_t)len + 1) {
+                leat_net_conn_want(s->conn, (size_t)len + 1);
+                return 0;
+        }
+        enqueue(s, data.data[0], leat_view_of(data.data + 5, len - 4));
+        return (size_t)len + 1;
 }
 
 static size_t on_data(struct leat_net_conn *conn, void *user, struct leat_view data)
 {
         struct leat_pg_session *s = user;
         size_t used = 0;
-        while (!leat_net_conn_closing(conn)) {
+        while (used < data.len && !leat_net_conn_closing(conn)) {
                 struct leat_view rest = leat_view_of(data.data + used, data.len - used);
-                if (!s->started) {
-                        size_t n = read_startup(s, rest);
-                        used += n;
-                        if (n == 0)
-                                return used;
-                        continue;
-                }
-                if (rest.len < 5)
+                size_t n = s->started ? read_message(s, rest) : read_startup(s, rest);
+                if (n == 0)
                         return used;
-                uint32_t len = leat_get_be32(rest.data + 1);
-                if (len < 4 || (int64_t)len > leat_param(LEAT_P_PG_MESSAGE_BYTES)) {
-                        fatal(s, "08P01",
-                              len < 4 ? "invalid message length" : "message is larger than pg.message.bytes allows");
-                        return data.len;
-                }
-                if (rest.len < (size_t)len + 1) {
-                        leat_net_conn_want(conn, (size_t)len + 1);
-                        return used;
-                }
-                enqueue(s, (char)rest.data[0], leat_view_of(rest.data + 5, len - 4));
-                used += (size_t)len + 1;
+                used += n;
         }
-        return data.len;
+        return leat_net_conn_closing(conn) ? data.len : used;
 }
 
 static void on_open(struct leat_net_conn *conn, void *user)
@@ -441,6 +460,8 @@ int leat_pg_start(const struct leat_pg_options *options, struct leat_pg **ret_pg
         struct leat_net_opts opts = {
                 .conns_max = (int)leat_param(LEAT_P_PG_CONNECTIONS),
                 .read_max = (size_t)leat_param(LEAT_P_PG_MESSAGE_BYTES) + 64 * 1024,
+                /* What the worker lets wait (PG_QUEUE_MAX), and one largest row that came on top. */
+                .queue_max = 2 * (size_t)leat_param(LEAT_P_PG_ROW_BYTES) + 4 * PG_QUEUE_MAX,
                 .drain_bytes = 1,
                 .message_us = PG_STARTUP_TIMEOUT_US,
                 .refuse = refusal(),
