@@ -14,6 +14,7 @@
 
 struct leat_engine {
         duckdb_database db;
+        char *memory_hint; /* what to do when the memory is used up */
         pthread_mutex_t lock;
         struct leat_conn *conns; /* lock; found again by DuckDB's connection id when a scan is bound */
 };

@@ -95,6 +95,24 @@ static int lock_down(struct leat_engine *engine, duckdb_connection con, const st
         return run_setup(con, "SET GLOBAL lock_configuration=true", err);
 }
 
+/* Ours instead of DuckDB's, which tells of files and settings that nobody can reach here. */
+static char *memory_hint(const struct leat_engine_options *options)
+{
+        struct leat_buf hint = LEAT_BUF_INIT;
+        leat_buf_add_str(&hint, "Read less at a time (fewer columns or groups, a WHERE, a LIMIT)");
+        if (options->memory_param != NULL) {
+                leat_buf_printf(&hint, ", or raise %s, which all statements share: it is ", options->memory_param);
+                leat_param_text(LEAT_PARAM_BYTES, options->memory_bytes, &hint);
+                leat_buf_printf(&hint, ", leat serve --set '%s=", options->memory_param);
+                leat_param_text(LEAT_PARAM_BYTES, options->memory_bytes * 2, &hint);
+                leat_buf_add_str(&hint, "'");
+        }
+        leat_buf_add_str(&hint, ".");
+        char *text = leat_strdup(leat_buf_cstr(&hint));
+        leat_buf_done(&hint);
+        return text;
+}
+
 int leat_engine_open(const struct leat_engine_options *options, struct leat_engine **ret_engine, struct leat_error *err)
 {
         static const struct leat_engine_options defaults;
@@ -102,6 +120,7 @@ int leat_engine_open(const struct leat_engine_options *options, struct leat_engi
                 options = &defaults;
         struct leat_engine *engine = leat_calloc(1, sizeof *engine);
         pthread_mutex_init(&engine->lock, NULL);
+        engine->memory_hint = memory_hint(options);
         duckdb_connection con = NULL;
         int rc;
         LEAT_TRY_GOTO(open_database(options, &engine->db, err));
@@ -128,6 +147,7 @@ void leat_engine_close(struct leat_engine *engine)
         if (engine->db != NULL)
                 duckdb_close(&engine->db);
         pthread_mutex_destroy(&engine->lock);
+        free(engine->memory_hint);
         free(engine);
 }
 

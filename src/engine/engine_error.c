@@ -136,6 +136,17 @@ static int set_text(struct leat_error *err, int code, const char *text)
         return code;
 }
 
+/* DuckDB's own words tell of a database without a file; the numbers in them are worth keeping. */
+static void memory_error(const struct leat_conn *conn, struct leat_error *err)
+{
+        char message[sizeof err->message];
+        if (err == NULL)
+                return;
+        memcpy(message, err->message, sizeof message);
+        leat_error_set(err, LEAT_ENOMEM, "out of memory: %.200s", message);
+        leat_error_hint(err, "%s", conn->engine->memory_hint);
+}
+
 static const char *text_of(const json_t *object, const char *key)
 {
         const char *text = json_string_value(json_object_get(object, key));
@@ -175,10 +186,15 @@ int leat_duck_error(struct leat_conn *conn, const char *sql, const char *text, s
         if (json_is_object(object) && json_object_get(object, "exception_message") != NULL) {
                 int code = error_from_json(object, sql, err);
                 json_decref(object);
+                if (code == LEAT_ENOMEM)
+                        memory_error(conn, err);
                 return code;
         }
         json_decref(object);
         const char *colon = strstr(text, " Error: ");
         int code = colon != NULL ? type_code(text, (size_t)(colon - text)) : LEAT_EINVAL;
-        return set_text(err, code, colon != NULL ? colon + 8 : text);
+        set_text(err, code, colon != NULL ? colon + 8 : text);
+        if (code == LEAT_ENOMEM)
+                memory_error(conn, err);
+        return code;
 }

@@ -26,7 +26,8 @@ int leat_query_engine(struct leat_query *q, struct leat_engine **ret_engine, str
         pthread_mutex_lock(&q->mutex);
         if (q->engine == NULL) {
                 struct leat_engine_options options = {.threads = 1,
-                                                      .memory_bytes = leat_param(LEAT_P_QUERY_MEMORY_BYTES)};
+                                                      .memory_bytes = leat_param(LEAT_P_QUERY_MEMORY_BYTES),
+                                                      .memory_param = leat_param_info(LEAT_P_QUERY_MEMORY_BYTES)->name};
                 rc = leat_engine_open(&options, &q->engine, err);
         }
         *ret_engine = q->engine;

@@ -176,6 +176,8 @@ static const struct leat_relation_ops slot_ops = {
 int leat_runtime_open(struct leat_runtime *rt, int64_t memory_bytes, struct leat_error *err)
 {
         struct leat_engine_options options = {.threads = 1, .memory_bytes = memory_bytes};
+        if (memory_bytes > 0)
+                options.memory_param = leat_param_info(LEAT_P_WORKER_MEMORY)->name;
         *rt = (struct leat_runtime){0};
         LEAT_TRY(leat_engine_open(&options, &rt->engine, err));
         int rc = leat_conn_open(rt->engine, &slot_ops, rt, &rt->conn, err);

@@ -13,7 +13,8 @@ import wire
 def server():
     """With limits that are soon reached."""
     conftest.need_binary()
-    leat = conftest.Leat(args=["--set", "pg.row.bytes=2MiB", "--set", "pg.message.bytes=2MiB"]).start()
+    leat = conftest.Leat(args=["--set", "pg.row.bytes=2MiB", "--set", "pg.message.bytes=2MiB",
+                                "--set", "query.memory.bytes=64MiB"]).start()
     yield leat
     try:
         leat.stop()
@@ -90,3 +91,14 @@ def test_types_that_no_client_sends(server):
             w.send(wire.message(bytes([kind]), wire.startup()[4:]))
             answer, body = w.read()
             assert answer == "E" and wire.fields(body)["M"] == f"invalid frontend message type {kind}"
+
+
+def test_memory_that_is_used_up(server):
+    with server.connect() as c:
+        with pytest.raises(psycopg.errors.OutOfMemory) as error:
+            c.execute("SELECT length(string_agg(repeat('x', 1000), '')) FROM range(100000)")
+        assert error.value.diag.message_primary.startswith("out of memory: ")
+        assert error.value.diag.message_hint == (
+            "Read less at a time (fewer columns or groups, a WHERE, a LIMIT), or raise query.memory.bytes, which all "
+            "statements share: it is 64 MiB, leat serve --set 'query.memory.bytes=128 MiB'.")
+        assert c.execute("SELECT 1").fetchone() == (1,)
