@@ -16,8 +16,8 @@ static const struct query_column view_columns[] = {
 static const struct query_column job_columns[] = {
         {"view", LEAT_T_VARCHAR},     {"pipeline", LEAT_T_VARCHAR},      {"state", LEAT_T_VARCHAR},
         {"input", LEAT_T_VARCHAR},    {"watermark", LEAT_T_TIMESTAMPTZ}, {"lag_records", LEAT_T_BIGINT},
-        {"late_rows", LEAT_T_BIGINT}, {"data_age_ms", LEAT_T_BIGINT},    {"progress", LEAT_T_VARCHAR},
-        {"reason", LEAT_T_VARCHAR},
+        {"late_rows", LEAT_T_BIGINT}, {"quarantined", LEAT_T_BIGINT},    {"data_age_ms", LEAT_T_BIGINT},
+        {"progress", LEAT_T_VARCHAR}, {"reason", LEAT_T_VARCHAR},
 };
 static const struct query_column pipeline_columns[] = {
         {"name", LEAT_T_VARCHAR}, {"incarnation", LEAT_T_BIGINT},    {"pid", LEAT_T_INTEGER},
@@ -215,6 +215,16 @@ static int show_views(struct query_session *s, const struct leat_snapshot *cat, 
         return 0;
 }
 
+/* Records of @input that the view has skipped; of a keyed topic, which all views of the pipeline share, that it has. */
+static int64_t job_refused(const struct leat_tick *tick, uint64_t view_id, const struct leat_object *input)
+{
+        uint64_t by = input->topic->key_count != 0 ? 0 : view_id;
+        for (uint32_t i = 0; i < tick->refused_count; i++)
+                if (tick->refused[i].view_id == by && tick->refused[i].object_id == input->id)
+                        return tick->refused[i].count;
+        return 0;
+}
+
 /* One row for each input of the view. */
 static void job_rows(struct query_session *s, const struct leat_snapshot *cat, const struct leat_object *view,
                      const struct leat_job *job, struct query_rows *rows)
@@ -245,10 +255,12 @@ static void job_rows(struct query_session *s, const struct leat_snapshot *cat, c
                         leat_query_rows_int(rows, 5, tick->inputs[i].lag_records);
                 }
                 leat_query_rows_int(rows, 6, late);
+                if (in != NULL && in->topic != NULL && tick != NULL)
+                        leat_query_rows_int(rows, 7, job_refused(tick, view->id, in));
                 if (tick != NULL)
-                        leat_query_rows_int(rows, 7, age_us / 1000);
-                leat_query_rows_text(rows, 8, job == NULL ? NULL : job->progress);
-                leat_query_rows_text(rows, 9, job == NULL ? NULL : job->reason);
+                        leat_query_rows_int(rows, 8, age_us / 1000);
+                leat_query_rows_text(rows, 9, job == NULL ? NULL : job->progress);
+                leat_query_rows_text(rows, 10, job == NULL ? NULL : job->reason);
         }
         leat_picture_unref(pic);
 }

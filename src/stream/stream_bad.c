@@ -16,6 +16,7 @@
 
 struct search {
         struct leat_worker *w;
+        struct leat_work *work;
         struct leat_stream_job *job;
         struct leat_input *input;
         struct leat_slot *slot;
@@ -48,7 +49,7 @@ static int halve(struct search *s, uint64_t from, uint64_t to, struct leat_error
                                       "more than %d rows of one tick cannot be computed, the last: %s", BAD_ROWS_MAX,
                                       own.message);
         s->skip[from >> 6] |= 1ull << (from & 63);
-        return leat_worker_quarantine_row(s->w, s->input, (uint32_t)from, own.message, err);
+        return leat_worker_quarantine_row(s->w, s->work, s->input, (uint32_t)from, own.message, err);
 }
 
 /* The slot with no rows at all, or with all of them. */
@@ -78,7 +79,12 @@ int leat_work_bad_rows(struct leat_worker *w, struct leat_work *work, struct lea
                 if (node->op != LEAT_OP_SOURCE || node->kind != LEAT_STREAM_TOPIC || input == NULL ||
                     slot->delta.rows == 0)
                         continue;
-                struct search s = {.w = w, .job = work->job, .input = input, .slot = slot, .arena = leat_arena_new(0)};
+                struct search s = {.w = w,
+                                   .work = work,
+                                   .job = work->job,
+                                   .input = input,
+                                   .slot = slot,
+                                   .arena = leat_arena_new(0)};
                 s.skip = leat_arena_zalloc(w->arena, (slot->delta.rows / 64 + 1) * 8);
                 rc = halve(&s, 0, slot->delta.rows, io_err);
                 *slot = with_range(slot, true);

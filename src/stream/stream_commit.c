@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * leat/stream: a tick goes to the log; manifests; quarantine.
+ * leat/stream: a tick goes to the log; manifests.
  *
  * Up to LEAT_FLIGHTS_MAX ticks may be on their way: the next one is computed while
  * the broker syncs the last. The state in memory is ahead of the log by these; a
@@ -195,6 +195,8 @@ int leat_worker_commit(struct leat_worker *w, struct leat_error *err)
         positions_fill(w, &tick);
         inputs_fill(w, &tick);
         jobs_fill(w, &tick);
+        leat_worker_refused_fill(w, &tick);
+        LEAT_TRY(leat_worker_quarantine_wait(w, err));
         LEAT_TRY(leat_tick_encode(w->arena, &tick, 0, &values, &count, err));
         struct leat_flight *flight;
         LEAT_TRY(leat_feed_service(w->writer, err));
@@ -212,7 +214,7 @@ int leat_worker_commit(struct leat_worker *w, struct leat_error *err)
         }
         w->tick = tick.tick;
         for (uint32_t i = 0; i < w->work_count; i++)
-                w->works[i]->late_rows = w->works[i]->rows_in = w->works[i]->rows_out = 0;
+                w->works[i]->rows_in = w->works[i]->rows_out = 0;
         leat_stat_add(w->stat_ticks, 1);
         return rc != 0 ? rc : lost_check(w, err);
 }
@@ -256,6 +258,7 @@ int leat_worker_publish(struct leat_worker *w, struct leat_error *err)
         positions_fill(w, &tick);
         inputs_fill(w, &tick);
         jobs_fill(w, &tick);
+        leat_worker_refused_fill(w, &tick);
         leat_tick_encode_commit(&tick, &extra);
         int rc = leat_state_publish(w->state, w->tick, leat_buf_view(&extra), err);
         leat_buf_done(&extra);
@@ -273,62 +276,4 @@ int leat_worker_publish(struct leat_worker *w, struct leat_error *err)
         for (uint32_t i = 0; i < w->work_count; i++)
                 state_measure(w, w->works[i]);
         return 0;
-}
-
-/* ---- quarantine ------------------------------------------------------------------------------------ */
-static int quarantine_topic(struct leat_worker *w, const char *topic, char *out, size_t size, struct leat_error *err)
-{
-        struct leat_feed_topic info;
-        struct leat_topic_id id;
-        struct leat_feed_config compact = {.name = "retention.ms", .value = "-1"};
-        snprintf(out, size, "%s.quarantine", topic);
-        int rc = leat_feed_topic(w->feed, out, &info, err);
-        if (rc == LEAT_ENORELATION)
-                rc = leat_feed_topic_create(w->feed, out, 1, &compact, 1, &id, err);
-        return rc == LEAT_EEXISTS ? 0 : rc;
-}
-
-static int invalid_send(struct leat_worker *w, struct leat_input *input, const char *topic,
-                        const struct leat_format_invalid *invalid, struct leat_error *err)
-{
-        struct leat_buf key = LEAT_BUF_INIT, value = LEAT_BUF_INIT;
-        const char *column = invalid->column >= 0 ? input->def.columns[invalid->column].name : NULL;
-        leat_format_encode_quarantine(invalid, column, &key, &value);
-        struct leat_record record = {.key = leat_buf_view(&key), .value = leat_buf_view(&value)};
-        int rc = leat_feed_send(w->writer, topic, 0, &record, 1, 0, NULL, NULL, err);
-        leat_buf_done(&key);
-        leat_buf_done(&value);
-        return rc;
-}
-
-int leat_worker_quarantine_row(struct leat_worker *w, struct leat_input *input, uint32_t row, const char *reason,
-                               struct leat_error *err)
-{
-        uint32_t number = input->rows.records[row], m = 0;
-        struct leat_format_invalid invalid = {.column = -1, .reason = reason};
-        char topic[300];
-        while (m + 1 < input->mark_count && input->marks[m + 1].first_record <= number)
-                m++;
-        invalid.record = input->marks[m].records[number - input->marks[m].first_record];
-        LEAT_TRY(quarantine_topic(w, input->topic.name, topic, sizeof topic, err));
-        LEAT_TRY(invalid_send(w, input, topic, &invalid, err));
-        leat_stat_add(w->stat_quarantined, 1);
-        return leat_worker_flush(w, err);
-}
-
-int leat_worker_quarantine(struct leat_worker *w, struct leat_lane *lane, struct leat_error *err)
-{
-        bool any = false;
-        for (uint32_t i = 0; i < lane->input_count; i++) {
-                struct leat_input *input = lane->inputs[i];
-                char topic[300];
-                if (input->rows.invalid_count == 0)
-                        continue;
-                LEAT_TRY(quarantine_topic(w, input->topic.name, topic, sizeof topic, err));
-                for (uint32_t k = 0; k < input->rows.invalid_count; k++)
-                        LEAT_TRY(invalid_send(w, input, topic, &input->rows.invalids[k], err));
-                leat_stat_add(w->stat_quarantined, input->rows.invalid_count);
-                any = true;
-        }
-        return any ? leat_worker_flush(w, err) : 0; /* before the tick that steps over them */
 }

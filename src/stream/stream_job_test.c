@@ -303,6 +303,9 @@ static void tick_run(struct world *w, struct leat_batch *rows)
                                  .section_count = run.section_count,
                                  .expires = run.expires,
                                  .expire_count = run.expire_count};
+        struct leat_tick_refused refused[] = {{.object_id = 9, .count = w->tick}, {.view_id = 3, .object_id = 9}};
+        tick.refused = refused;
+        tick.refused_count = (uint32_t)w->tick % 3;
         struct leat_view *values;
         uint32_t count, sections = 0;
         CHECK_OK(leat_tick_encode(w->tick_arena, &tick, rnd(w, 2) ? 2000 : 0, &values, &count, &err), &err);
@@ -324,6 +327,9 @@ static void tick_run(struct world *w, struct leat_batch *rows)
                 if (got != NULL) {
                         CHECK_INT(got->tick, w->tick);
                         CHECK_INT(got->expire_count, run.expire_count);
+                        CHECK_INT(got->refused_count, tick.refused_count);
+                        if (got->refused_count != 0)
+                                CHECK_INT(got->refused[0].count, w->tick);
                         uint64_t in = 0, back = 0;
                         for (uint32_t s = 0; s < run.section_count; s++)
                                 in += run.sections[s].rows->rows;

@@ -96,6 +96,12 @@ void leat_tick_encode_commit(const struct leat_tick *tick, struct leat_buf *out)
                 leat_buf_uvarint(out, tick->expires[i].arr_id);
                 leat_buf_varint(out, tick->expires[i].time_us);
         }
+        leat_buf_uvarint(out, tick->refused_count);
+        for (uint32_t i = 0; i < tick->refused_count; i++) {
+                leat_buf_uvarint(out, tick->refused[i].view_id);
+                leat_buf_uvarint(out, tick->refused[i].object_id);
+                leat_buf_varint(out, tick->refused[i].count);
+        }
 }
 
 struct encoder {
@@ -261,6 +267,20 @@ static void jobs_get(struct leat_arena *arena, struct leat_cursor *cur, struct l
         tick->job_count = cur->failed ? 0 : count;
 }
 
+/* Commits written before there was this list end here. */
+static void refused_get(struct leat_arena *arena, struct leat_cursor *cur, struct leat_tick *tick)
+{
+        uint32_t count = leat_cursor_left(cur) == 0 ? 0 : count_get(cur);
+        struct leat_tick_refused *refused = leat_arena_zalloc(arena, (count + 1) * sizeof *refused);
+        for (uint32_t i = 0; i < count && !cur->failed; i++) {
+                refused[i].view_id = leat_cursor_uvarint(cur);
+                refused[i].object_id = leat_cursor_uvarint(cur);
+                refused[i].count = leat_cursor_varint(cur);
+        }
+        tick->refused = refused;
+        tick->refused_count = cur->failed ? 0 : count;
+}
+
 int leat_tick_decode_commit(struct leat_arena *arena, struct leat_view bytes, struct leat_tick *ret_tick,
                             struct leat_error *err)
 {
@@ -285,6 +305,7 @@ int leat_tick_decode_commit(struct leat_arena *arena, struct leat_view bytes, st
         }
         tick.expires = expires;
         tick.expire_count = count;
+        refused_get(arena, &cur, &tick);
         if (cur.failed || cur.at != cur.end)
                 return leat_error_set(err, LEAT_ECORRUPT, "damaged commit of a tick near byte %zu",
                                       leat_cursor_pos(&cur));

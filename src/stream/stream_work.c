@@ -58,6 +58,7 @@ void leat_work_free(struct leat_work *work)
         leat_stream_job_close(work->job);
         free(work->starts);
         free(work->parked);
+        free(work->refused);
         free(work->name);
         free(work);
 }
@@ -291,7 +292,9 @@ int leat_work_run(struct leat_worker *w, struct leat_work *work, struct leat_lan
                 for (uint32_t i = 0; i < graph->node_count; i++)
                         leat_stream_job_source(work->job, i)->skip = NULL;
         }
-        if (rc != 0 && err != NULL)
+        if (rc == 0)
+                leat_work_refused_take(work, lane);
+        else if (err != NULL)
                 *err = own;
         return rc;
 }

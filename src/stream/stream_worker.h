@@ -16,6 +16,7 @@
 
 #include "leat/catalog.h"
 #include "leat/format.h"
+#include "leat/quarantine.h"
 #include "stream_run.h"
 
 struct leat_part {
@@ -26,7 +27,6 @@ struct leat_part {
         int64_t append_us;    /* newest append time read; INT64_MIN: none yet */
         int64_t data_us;      /* when rows came last (monotonic) */
         int64_t load_until;   /* keyed: ready once read up to here; -1: not known yet */
-        int64_t quarantined;  /* records below this offset need no quarantine record */
 };
 
 struct leat_input {
@@ -51,6 +51,8 @@ struct leat_input {
         uint32_t mark_count, mark_cap, record_count;
         struct leat_delta changes; /* keyed: old rows out, new rows in */
         bool failed;
+        struct leat_quarantine quarantine;
+        int64_t refused; /* records that did not fit, since it was added */
 };
 struct leat_batch_mark {
         uint32_t first_record;
@@ -94,9 +96,13 @@ struct leat_work {
         uint8_t start; /* enum leat_start */
         int64_t start_us;
         int64_t fill_total;
-        int64_t told_us; /* when the catalog was told last */
-        uint32_t **maps; /* one a node: source columns -> columns of its input */
-        int64_t rows_in, rows_out, late_rows, watermark_us;
+        int64_t told_us;           /* when the catalog was told last */
+        uint32_t **maps;           /* one a node: source columns -> columns of its input */
+        int64_t rows_in, rows_out; /* of this tick */
+        int64_t late_rows;         /* dropped, since the view was made */
+        struct leat_tick_refused *refused;
+        uint32_t refused_count;
+        int64_t watermark_us;
         _Atomic uint64_t *stat_in, *stat_out, *stat_late, *stat_state, *stat_watermark, *stat_time;
 };
 
@@ -129,7 +135,8 @@ struct leat_worker {
         int64_t time_us; /* its time */
         struct leat_flight flights[LEAT_FLIGHTS_MAX];
         int64_t durable_tick, durable_offset; /* offset behind it */
-        struct leat_error lost;               /* a tick could not be written */
+        struct leat_error lost;               /* a tick, or what it refused, could not be written */
+        bool refused_sent;                    /* and not known to be durable */
         int64_t published_tick, published_offset, space_us, published_us;
         uint64_t unpublished_bytes;
         int64_t tick_us;       /* cost of the last ticks, smoothed */
@@ -222,11 +229,19 @@ int leat_worker_commit(struct leat_worker *w, struct leat_error *err) LEAT_NODIS
 /* Waits until every tick is durable. */
 int leat_worker_flush(struct leat_worker *w, struct leat_error *err) LEAT_NODISCARD;
 int leat_worker_publish(struct leat_worker *w, struct leat_error *err) LEAT_NODISCARD;
-/* Writes one record to its topic's quarantine, and waits until it is there. */
-int leat_worker_quarantine_row(struct leat_worker *w, struct leat_input *input, uint32_t row, const char *reason,
-                               struct leat_error *err) LEAT_NODISCARD;
-/* Writes invalid records of this tick to their topics' quarantine. */
+
+/* ---- quarantine (stream_quarantine.c) ------------------------------------------------------------ */
+/* Sends one record, which @work cannot compute, to its topic's quarantine. */
+int leat_worker_quarantine_row(struct leat_worker *w, struct leat_work *work, struct leat_input *input, uint32_t row,
+                               const char *reason, struct leat_error *err) LEAT_NODISCARD;
+/* Sends invalid records of this tick to their topics' quarantine. */
 int leat_worker_quarantine(struct leat_worker *w, struct leat_lane *lane, struct leat_error *err) LEAT_NODISCARD;
+/* Waits until all that was sent is durable: before the tick that steps over it. */
+int leat_worker_quarantine_wait(struct leat_worker *w, struct leat_error *err) LEAT_NODISCARD;
+/* Counts records of a topic that the work has skipped; and those of a whole tick of @lane. */
+void leat_work_refused(struct leat_work *work, uint64_t object_id, int64_t count);
+void leat_work_refused_take(struct leat_work *work, struct leat_lane *lane);
+void leat_worker_refused_fill(struct leat_worker *w, struct leat_tick *tick);
 
 /* ---- start (stream_recover.c) ----------------------------------------------------------------------- */
 /* Lease, fence, state, replay: afterwards w->last is the newest tick. */

@@ -63,11 +63,11 @@ static int main_inputs_add(struct leat_worker *w, const struct leat_stream_graph
                                         input->parts[p].max_event_us =
                                                 had->watermark_us + input->def.watermark_delay_us;
                                 input->parts[p].append_us = had->newest_append_us;
-                                if (input->parts[p].position >= input->parts[p].end)
-                                        continue;
-                                input->parts[p].quarantined = 0;
                         }
                 }
+                for (uint32_t k = 0; known && k < w->last.refused_count; k++)
+                        if (w->last.refused[k].view_id == 0 && w->last.refused[k].object_id == node->object_id)
+                                input->refused = w->last.refused[k].count;
                 if (!input->keyed)
                         continue;
                 const char **names;
@@ -160,6 +160,10 @@ static int work_open(struct leat_worker *w, const struct leat_object *object, co
                 work->begun = true;
                 work->job->first_tick = false;
                 work->job->watermark_us = work->watermark_us = last->watermark_us;
+                work->late_rows = last->late_rows;
+                for (uint32_t i = 0; i < w->last.refused_count; i++)
+                        if (w->last.refused[i].view_id == object->id)
+                                leat_work_refused(work, w->last.refused[i].object_id, w->last.refused[i].count);
                 leat_positions_keep(&work->starts, &work->start_count, last->starts, last->start_count);
         }
         char reason[sizeof work->reason] = "";

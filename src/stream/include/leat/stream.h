@@ -156,12 +156,19 @@ struct leat_tick_job {
         uint64_t view_id;
         uint8_t state;        /* enum leat_tick_job_state */
         int64_t watermark_us; /* of its output */
-        int64_t late_rows;    /* dropped as late in this tick */
+        int64_t late_rows;    /* dropped as late, since the view was made */
         int64_t rows_in;      /* of this tick */
         uint32_t start_count;
         const struct leat_tick_position *starts; /* where it began */
         uint32_t lane_count;
         const struct leat_tick_position *lane; /* FILLING: its own positions */
+};
+
+/* Records of a topic that did not fit, or could not be computed, up to this tick. */
+struct leat_tick_refused {
+        uint64_t view_id; /* the view that skipped them; 0: all that the pipeline's main lane has read of the topic */
+        uint64_t object_id;
+        int64_t count;
 };
 
 struct leat_tick_expire {
@@ -186,6 +193,8 @@ struct leat_tick {
         const struct leat_tick_input *inputs;
         uint32_t job_count;
         const struct leat_tick_job *jobs;
+        uint32_t refused_count;
+        const struct leat_tick_refused *refused;
         uint32_t expire_count;
         const struct leat_tick_expire *expires; /* after the sections: leat_state_expire */
         uint32_t section_count;
