@@ -132,11 +132,14 @@ static int count_make(struct call *call, struct leat_expr **ret)
 {
         struct leat_expr *arg = call->args[0];
         if (strcmp(call->name, "count_if") == 0 || strcmp(call->name, "countif") == 0) {
-                struct leat_expr *count = counted(call, arg);
+                /* a sum in batch: NULL when there was nothing to look at */
+                struct leat_expr *args[2] = {counted(call, arg), counted(call, not_null(call, arg))};
                 struct leat_buf type = LEAT_BUF_INIT;
                 leat_type_print(&call->result, &type);
-                *ret = result(call, leat_arena_printf(call->cc->arena, "CAST($0 AS %s)", leat_buf_cstr(&type)), 1,
-                              &count);
+                *ret = result(call,
+                              leat_arena_printf(call->cc->arena, "(CASE WHEN $1 > 0 THEN CAST($0 AS %s) END)",
+                                                leat_buf_cstr(&type)),
+                              2, args);
                 leat_buf_done(&type);
                 return 0;
         }

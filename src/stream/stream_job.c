@@ -220,13 +220,34 @@ static int append_rows(struct leat_stream_job *job, struct leat_tick_run *run, s
         return leat_tick_run_apply(run, job->graph->first_arr_id, out, NULL, err);
 }
 
+/* Aggregates take each row by the sign of its weight: a row that came twice must be there twice. */
+static void units_add(struct leat_delta *out, struct leat_arena *arena, struct leat_batch *rows, int64_t *weights)
+{
+        uint64_t total = 0;
+        for (uint32_t i = 0; i < rows->rows; i++)
+                total += (uint64_t)(weights[i] < 0 ? -weights[i] : weights[i]);
+        if (total == rows->rows) {
+                leat_delta_add(out, rows, weights);
+                return;
+        }
+        uint32_t *from = leat_arena_alloc(arena, (total + 1) * sizeof *from), count = 0;
+        int64_t *units = leat_arena_alloc(arena, (total + 1) * sizeof *units);
+        for (uint32_t i = 0; i < rows->rows; i++) {
+                for (int64_t n = weights[i] < 0 ? -weights[i] : weights[i]; n > 0; n--) {
+                        units[count] = weights[i] < 0 ? -1 : 1;
+                        from[count++] = i;
+                }
+        }
+        leat_delta_add(out, leat_batch_gather(arena, rows, from, count), units);
+}
+
 static int weighted_rows(struct leat_stream_job *job, struct leat_tick_run *run, struct leat_error *err)
 {
         struct leat_batch *rows;
         LEAT_TRY(leat_runtime_run(job->top_plan, run->arena, &rows, err));
         rows->column_count--;
         int64_t *weights = rows->columns[rows->column_count].data;
-        leat_delta_add(&job->out, rows, weights);
+        units_add(&job->out, run->arena, rows, weights);
         return leat_tick_run_apply(run, job->graph->first_arr_id, rows, weights, err);
 }
 

@@ -494,6 +494,16 @@ LEAT_TEST(job_all_aggregates)
                   "variance(weight) AS va FROM scans GROUP BY site",
                   NULL, NULL);
 }
+LEAT_TEST(job_count_if)
+{
+        /* nothing to look at: NULL, as in batch */
+        check_one("SELECT site, count_if(weight > 3) FILTER (WHERE weight > 13 AND price < 20) AS f, "
+                  "count_if(nullif(weight, weight) > 1) AS n, count_if(weight > 100) AS z FROM scans GROUP BY site",
+                  NULL, NULL);
+        check_one("SELECT count_if(n > 3) AS f FROM (SELECT package_id, count(*) AS n FROM scans WHERE weight > 12 "
+                  "GROUP BY 1 HAVING count(*) % 5 = 3)",
+                  NULL, NULL);
+}
 LEAT_TEST(job_filter_having)
 {
         check_one("SELECT upper(site) AS u, weight % 3 AS m, sum(weight) + 1 AS s FROM scans WHERE weight BETWEEN 1 "
@@ -653,6 +663,21 @@ LEAT_TEST(job_views_on_views)
         job_add(w, "b", "SELECT site, sum(n) AS s, max(m) AS mm FROM a WHERE n > 2 GROUP BY site", NULL, NULL);
         job_add(w, "c", "SELECT count(*) AS c, max(s) AS x FROM b", NULL, NULL);
         job_add(w, "d", "SELECT window_start, sum(n) AS s FROM a GROUP BY window_start", NULL, NULL);
+        world_run(w, 30);
+        world_free(w);
+}
+
+/* A view of rows that change may have a row several times; who reads it counts each. */
+LEAT_TEST(job_views_on_repeated_rows)
+{
+        struct world *w = world_new(leat_test_seed());
+        job_add(w, "a", "SELECT site, package_id, count(*) AS n FROM scans GROUP BY ALL", NULL, NULL);
+        job_add(w, "b", "SELECT n % 3 AS k, n FROM a WHERE n > 2", NULL, NULL);
+        job_add(w, "c",
+                "SELECT k, count(*) AS c, count(n) FILTER (WHERE n > 4) AS f, sum(n) AS s, avg(n) AS a, stddev(n) AS "
+                "d, "
+                "bool_or(n > 5) AS o, max(n) AS m, count(DISTINCT n) AS e FROM b GROUP BY k",
+                NULL, NULL);
         world_run(w, 30);
         world_free(w);
 }
