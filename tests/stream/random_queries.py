@@ -193,8 +193,8 @@ class Scope:
     def bool_expr(self, depth=1):
         rng = self.rng
         options = []
-        column = rng.choice(self.columns)
-        if column.exact:
+        column = rng.choice(self.columns) if self.columns else None
+        if column and column.exact:
             options += [f"{column.name} IS NULL", f"{column.name} IS NOT NULL"]
         flag = self.pick(("bool",))
         if flag:

@@ -156,13 +156,10 @@ def difference(query, have, want):
     have, want = ordered(query, have), ordered(query, want)
     if len(have) == len(want) and all(all(map(same, a, b)) for a, b in zip(have, want)):
         return None
-    only_have, only_want = [], []
-    i = j = 0
     left = collections.Counter(map(repr, have))
     right = collections.Counter(map(repr, want))
     only_have = list((left - right).elements())[:4]
     only_want = list((right - left).elements())[:4]
-    del i, j
     return f"{len(have)} rows, {len(want)} expected\n  only in the view: {only_have}\n  only in the oracle: {only_want}"
 
 
@@ -195,6 +192,7 @@ class Round:
         self.asked += 1
         if not early and not query.lookup and not query.bases and "retention" not in query.options and self.rng.random() < 0.15:
             query.options["start"] = "latest"
+            self.quiet()
         options = ", ".join(f"{k} = '{v}'" for k, v in query.options.items())
         query.ddl = f"CREATE MATERIALIZED VIEW {name}{f' WITH ({options})' if options else ''} AS {query.leat}{query.emit}"
         try:
@@ -423,12 +421,13 @@ class Round:
 
 
 @pytest.mark.parametrize("seed", seeds())
-def test_random_views(new_leat, seed):
+def test_random_views(new_leat, seed, capsys):
     started = time.monotonic()
     leat = new_leat(args=["--set", "role.deaths=1000000", "--set", "role.backoff=5 ms"]).start()
     leat.expects_death = True
     one = Round(leat, seed)
     one.run(early=14, middle=6, late=3, phases=4)
-    print(f"seed {seed}: {one.asked} queries, {one.refused} refused ({100 * one.refused // max(1, one.asked)} %), "
-          f"checked {dict(one.checked)}, {one.next_id} rows, {time.monotonic() - started:.1f} s")
+    with capsys.disabled():
+        print(f"\n  seed {seed}: {one.asked} queries, {one.refused} refused ({100 * one.refused // max(1, one.asked)} %), {one.next_id} rows, "
+              f"{', '.join(f'{n} x {what}' for what, n in sorted(one.checked.items()))}, {time.monotonic() - started:.1f} s", end="")
     assert one.refused * 3 <= one.asked + 6
