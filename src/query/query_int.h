@@ -18,6 +18,7 @@ struct leat_query {
         struct leat_sql_env *env;
         struct leat_catalog *env_catalog; /* the env's, closed after it */
         struct query_flow *flow;
+        struct query_refused *refused;
         pthread_mutex_t mutex;               /* guards engine, ddl catalog and ddl feed */
         struct leat_engine *engine;          /* NULL until the first SELECT */
         struct leat_catalog *catalog;        /* the writer's handle: DDL, one statement at a time */
@@ -80,7 +81,14 @@ struct query_named {
         uint32_t row;
 };
 
+/* Records of a topic that the running statement has skipped. */
+struct query_skipped {
+        char *topic;
+        int64_t count;
+};
+
 #define QUERY_PIPELINES_MAX 64
+#define QUERY_SKIPPED_MAX 16
 struct query_session {
         struct query_session *next, *prev; /* under the query's sessions_mutex */
         struct leat_query *query;
@@ -111,6 +119,8 @@ struct query_session {
         struct leat_view_sub *sub;
         struct leat_panel_sub *panel_sub;
         uint32_t next_partition; /* round robin of records without a key */
+        struct query_skipped skipped[QUERY_SKIPPED_MAX];
+        uint32_t skipped_count;
 };
 
 /* The engine, opened at first use. Thread: any. */
@@ -254,6 +264,20 @@ int leat_query_graph(const struct leat_object *view, struct leat_arena *arena, s
 int leat_query_compile(void *arg, struct leat_arena *arena, const struct leat_sql_bound *bound,
                        const struct leat_view_def *def, struct leat_sql_compiled *ret_compiled,
                        struct leat_error *err) LEAT_NODISCARD;
+
+/* ---- refused records (query_refused.c) ------------------------------------------------ */
+struct leat_format_invalid;
+struct query_refused *leat_query_refused_new(const struct leat_addr *kafka);
+void leat_query_refused_free(struct query_refused *refused);
+/* Takes copies of records that do not fit, to be put aside if they are not yet. Never waits. Thread: any. */
+void leat_query_refused_add(struct query_refused *refused, const struct leat_feed_topic *topic,
+                            const struct leat_topic_def *def, const struct leat_format_invalid *invalids,
+                            uint32_t count);
+/* Waits a moment until what was handed over of @topic is there. */
+void leat_query_refused_wait(struct query_refused *refused, const char *topic);
+/* A scan of the running statement has skipped @count records so far; and the NOTICE about it at the statement's end. */
+void leat_query_session_skipped(struct query_session *s, const char *topic, int64_t count);
+void leat_query_session_tell_skipped(struct query_session *s);
 
 /* ---- panels (query_panel.c): callbacks of leat_panels --------------------------------- */
 int leat_query_panel_run(void *arg, const struct leat_object *dashboard, uint32_t panel, const char *const *values,

@@ -144,6 +144,7 @@ int leat_query_open(const struct leat_query_options *options, struct leat_query 
         struct leat_query *q = leat_calloc(1, sizeof *q);
         q->options = *options;
         q->flow = leat_query_flow_new();
+        q->refused = leat_query_refused_new(&options->kafka);
         pthread_mutex_init(&q->mutex, NULL);
         pthread_mutex_init(&q->topic_mutex, NULL);
         pthread_mutex_init(&q->sessions_mutex, NULL);
@@ -186,6 +187,7 @@ void leat_query_close(struct leat_query *q)
         pthread_mutex_destroy(&q->sessions_mutex);
         pthread_mutex_destroy(&q->macro_mutex);
         leat_query_flow_free(q->flow);
+        leat_query_refused_free(q->refused);
         pthread_mutex_destroy(&q->mutex);
         free(q);
 }
@@ -232,6 +234,8 @@ void leat_query_session_close(void *session)
                 s->prepared = next;
         }
         leat_query_setting_free(s);
+        for (uint32_t i = 0; i < s->skipped_count; i++)
+                free(s->skipped[i].topic);
         leat_feed_writer_close(s->writer);
         leat_feed_close(s->feed);
         leat_conn_close(s->conn);

@@ -418,6 +418,8 @@ static int next_result(struct query_cursor *cur, const struct leat_batch **ret_r
                 return leat_query_canceled(s, err);
         if (rc != 0 && cur->stmt->sql.map != NULL)
                 leat_sql_map_error(cur->stmt->sql.map, err);
+        if (rc == 0 && *ret_rows == NULL)
+                leat_query_session_tell_skipped(s);
         if (rc == 0 && *ret_rows == NULL && s->reader == cur)
                 s->reader = NULL;
         return rc;
@@ -478,6 +480,7 @@ void leat_query_cursor_close(struct query_cursor *cur)
                 cur->close(cur);
         leat_result_free(cur->result);
         leat_plan_free(cur->plan);
+        leat_query_session_tell_skipped(s);
         pthread_mutex_lock(&s->mutex);
         if (s->running == cur->conn || s->reader == cur)
                 s->running = NULL;

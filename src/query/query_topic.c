@@ -47,6 +47,7 @@ struct topic_scan {
         uint64_t *hashes;                  /* of each row's key */
         uint64_t *gone;                    /* bit: deleted or replaced */
         bool given;
+        int64_t skipped; /* records that did not fit */
 };
 
 /* ---- where to begin and to end -------------------------------------------------------------- */
@@ -164,6 +165,18 @@ static int find_ends(struct topic_scan *t, struct leat_error *err)
 }
 
 /* ---- reading ------------------------------------------------------------------------------------ */
+/* What the decoder refused goes to the quarantine, on the side, and into a notice. */
+static void skip_refused(struct topic_scan *t)
+{
+        struct leat_format_rows rows;
+        leat_format_rows(t->format, &rows);
+        if (rows.invalid_count == 0 || t->def == NULL || t->def == leat_format_quarantine_def())
+                return;
+        t->skipped += rows.invalid_count;
+        leat_query_session_skipped(t->session, t->name, t->skipped);
+        leat_query_refused_add(t->session->query->refused, &t->topic, t->def, rows.invalids, rows.invalid_count);
+}
+
 /* The next batches into the decoder; false in *ret_more at the end. */
 static int read_more(struct topic_scan *t, bool *ret_more, struct leat_error *err)
 {
@@ -192,6 +205,7 @@ static int read_more(struct topic_scan *t, bool *ret_more, struct leat_error *er
                         t->left--;
                 }
         }
+        skip_refused(t);
         return 0;
 }
 
@@ -349,6 +363,7 @@ static int find_topic(struct topic_scan *t, const struct leat_scan_key *key, str
         if (key->kind == LEAT_SCAN_QUARANTINE) {
                 t->def = leat_format_quarantine_def();
                 t->name = leat_arena_printf(t->arena, "%s.quarantine", key->name);
+                leat_query_refused_wait(t->session->query->refused, key->name);
         } else if (key->kind == LEAT_SCAN_TOPIC) {
                 const struct leat_object *o = leat_snapshot_get(t->session->catalog->snapshot, key->object_id);
                 if (o == NULL || o->topic == NULL)

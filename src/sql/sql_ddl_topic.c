@@ -196,6 +196,23 @@ static int call_configure(void *arg, const struct leat_feed_config *configs, uin
         return count == 0 ? 0 : leat_feed_topic_configure(call->feed, call->name, configs, count, err);
 }
 
+/* A quarantine is kept as long as its topic's records. */
+static int quarantine_retain(struct leat_sql_ddl_context *ctx, const char *name, const struct leat_topic_def *def,
+                             struct leat_error *err)
+{
+        char quarantine[300], text[24];
+        struct leat_feed_topic topic;
+        struct leat_feed_config config = {.name = "retention.ms", .value = text};
+        if (def->retention_us < 0)
+                return 0;
+        snprintf(quarantine, sizeof quarantine, "%s.quarantine", name);
+        snprintf(text, sizeof text, "%" PRId64, LEAT_MAX(def->retention_us / 1000, (int64_t)1));
+        int rc = leat_feed_topic(ctx->feed, quarantine, &topic, err);
+        if (rc == 0)
+                rc = leat_feed_topic_configure(ctx->feed, quarantine, &config, 1, err);
+        return rc == LEAT_ENORELATION ? 0 : rc;
+}
+
 int leat_ddl_broker_alter(struct leat_sql_ddl_context *ctx, const char *name, struct leat_topic_def *def,
                           struct leat_error *err)
 {
@@ -216,6 +233,7 @@ int leat_ddl_broker_alter(struct leat_sql_ddl_context *ctx, const char *name, st
                 return rc;
         memcpy(def->topic_id, topic.id.bytes, sizeof def->topic_id);
         LEAT_TRY(keyed_try(def, configs, broker_configs(def, texts, configs), call_configure, &call, err));
+        LEAT_TRY(quarantine_retain(ctx, name, def, err));
         if (def->partitions > topic.partitions)
                 LEAT_TRY(leat_feed_topic_grow(ctx->feed, name, def->partitions, err));
         def->partitions = LEAT_MAX(def->partitions, topic.partitions);

@@ -5,7 +5,8 @@ import threading
 import time
 
 import conftest
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic
 
 
 def test_newest_row_of_each_of_many_keys():
@@ -127,7 +128,6 @@ def test_large_records_fit_into_the_quarantine(leat):
 
 def test_a_quarantine_with_small_batches_keeps_what_fits(leat):
     leat.sql("CREATE TOPIC t (n INT)")
-    from confluent_kafka.admin import AdminClient, NewTopic
     admin = AdminClient({"bootstrap.servers": leat.kafka})
     admin.create_topics([NewTopic("t.quarantine", 1, config={"max.message.bytes": "20000"})])["t.quarantine"].result(10)
     leat.sql("CREATE MATERIALIZED VIEW v AS SELECT count(*) AS n FROM t")
@@ -140,7 +140,6 @@ def test_a_quarantine_with_small_batches_keeps_what_fits(leat):
 
 
 def test_a_quarantine_that_was_deleted_is_made_again(leat):
-    from confluent_kafka.admin import AdminClient
     leat.sql("CREATE TOPIC t (n INT)")
     leat.sql("CREATE MATERIALIZED VIEW v AS SELECT count(*) AS n FROM t")
     leat.produce("t", ["bad", '{"n":1}'])
@@ -164,3 +163,87 @@ def test_what_a_view_cannot_compute_is_counted_and_named(leat):
     wait_refused(leat, [("v", "t", 1)])
     leat.restart()
     wait_refused(leat, [("v", "t", 1)])
+
+
+# ---- SELECTs --------------------------------------------------------------------------------------------------------
+def ask(leat, text):
+    """Rows and notices of a statement on a connection of its own."""
+    notices = []
+    with leat.connect() as connection:
+        connection.add_notice_handler(lambda d: notices.append(d.message_primary))
+        return connection.execute(text).fetchall(), notices
+
+
+def log_end(leat, topic):
+    consumer = Consumer({"bootstrap.servers": leat.kafka, "group.id": "tests"})
+    try:
+        return consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=10)[1]
+    finally:
+        consumer.close()
+
+
+def test_a_select_puts_aside_what_it_skips_and_says_so(leat):
+    leat.sql("CREATE TOPIC t (n INT, s TEXT NOT NULL) WITH (partitions = 2)")
+    leat.produce("t", ['{"n":1,"s":"a"}', '{"n":"x","s":"a"}', '{"n":1}'], partition=0)
+    leat.produce("t", ["oops"], partition=1)
+    note = '3 records of topic t did not fit their columns: SELECT * FROM "t$quarantine"'
+    assert ask(leat, "SELECT count(*) FROM t") == ([(1,)], [note])
+    rows = [(0, 1, "n", b'{"n":"x","s":"a"}'), (0, 2, "s", b'{"n":1}'), (1, 0, None, b"oops")]
+    look = 'SELECT "partition", "offset", "column", value FROM "t$quarantine" ORDER BY 1, 2'
+    assert ask(leat, look) == (rows, [])
+    # They are written once, whoever asks again.
+    for _ in range(3):
+        assert ask(leat, "SELECT n FROM t WHERE n > 5") == ([], [note])
+        assert ask(leat, "SELECT count(*) FROM t a JOIN t b USING (n)") == ([(1,)], [note])
+    assert leat.sql(look) == rows and log_end(leat, "t.quarantine") == 3
+    # Also when query starts anew, and when a job has written them.
+    leat.restart(kill=True)
+    leat.sql("CREATE MATERIALIZED VIEW v AS SELECT count(*) AS n FROM t")
+    assert leat.sql("SELECT n FROM v") == [(1,)]
+    ends = log_end(leat, "t.quarantine")
+    assert ask(leat, "SELECT count(*) FROM t") == ([(1,)], [note])
+    assert leat.sql(look) == rows and log_end(leat, "t.quarantine") == ends
+    # What a SELECT does not read it does not tell.
+    assert ask(leat, "SELECT count(*) FROM t WHERE kafka_partition = 1")[1] == [
+        '1 record of topic t did not fit its columns: SELECT * FROM "t$quarantine"']
+    assert ask(leat, "SELECT n FROM t WHERE kafka_partition = 0 LIMIT 1")[0] == [(1,)]
+    assert leat.psql("-c", "SELECT count(*) FROM t").stderr.strip() == f"NOTICE:  {note}"
+
+
+def test_a_select_answers_when_the_quarantine_takes_nothing(leat):
+    leat.sql("CREATE TOPIC t (n INT)")
+    leat.produce("t", ["bad", '{"n":1}'])
+    admin = AdminClient({"bootstrap.servers": leat.kafka})
+    admin.create_topics([NewTopic("t.quarantine", 1, config={"max.message.bytes": "1"})])["t.quarantine"].result(10)
+    begun = time.monotonic()
+    rows, notices = ask(leat, "SELECT n FROM t")
+    assert rows == [(1,)] and len(notices) == 1 and time.monotonic() - begun < 5
+    deadline = time.monotonic() + 10
+    while "refused records were not put aside" not in leat.log():
+        assert time.monotonic() < deadline, leat.log()
+        time.sleep(0.05)
+    # When the cause is gone the next SELECT writes them.
+    resource = ConfigResource("topic", "t.quarantine", incremental_configs=[
+        ConfigEntry("max.message.bytes", "1000000", incremental_operation=AlterConfigOpType.SET)])
+    admin.incremental_alter_configs([resource])[resource].result(10)
+    assert ask(leat, "SELECT n FROM t")[0] == [(1,)]
+    assert leat.sql('SELECT value FROM "t$quarantine"') == [(b"bad",)]
+
+
+def retention_ms(leat, topic):
+    admin = AdminClient({"bootstrap.servers": leat.kafka})
+    resource = ConfigResource("topic", topic)
+    return int(admin.describe_configs([resource])[resource].result(10)["retention.ms"].value)
+
+
+def test_a_quarantine_is_kept_as_long_as_its_topic(leat):
+    leat.sql("CREATE TOPIC t (n INT) WITH (retention = '3 days')")
+    leat.sql("CREATE TOPIC k (k TEXT PRIMARY KEY, n INT)")
+    leat.produce("t", ["bad"])
+    leat.kcat("-P", "-t", "k", "-K:", input='1:{"n":"x"}\n')
+    assert ask(leat, "SELECT * FROM t")[0] == ask(leat, "SELECT * FROM k")[0] == []
+    assert leat.sql('SELECT count(*) FROM "t$quarantine"') == leat.sql('SELECT count(*) FROM "k$quarantine"') == [(1,)]
+    day = 24 * 3600 * 1000
+    assert retention_ms(leat, "t.quarantine") == 3 * day and retention_ms(leat, "k.quarantine") == 30 * day
+    leat.sql("ALTER TOPIC t SET (retention = '5 days')")
+    assert retention_ms(leat, "t.quarantine") == 5 * day
