@@ -548,7 +548,7 @@ fail:
                 leat_sql_catalog_unref(v.names);
         if (v.env != NULL)
                 leat_sql_env_close(v.env);
-        else if (v.env_catalog != NULL)
+        if (v.env_catalog != NULL)
                 leat_catalog_close(v.env_catalog);
         if (v.feed != NULL)
                 leat_feed_close(v.feed);

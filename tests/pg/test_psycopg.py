@@ -12,6 +12,8 @@ import uuid
 import psycopg
 import pytest
 
+from conftest import BINARY
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 UTC = datetime.timezone.utc
 VALUES = [1, 2**40, -5, 1.5, float("inf"), True, None, "x", "é\u2603\n\t", b"\x00\xff\x01", datetime.date(2020, 1, 2),
@@ -210,4 +212,5 @@ def test_a_million_rows(server):
         for row in cursor.stream("SELECT i FROM range(1000000) t(i)", size=1000):
             total += row[0]
         assert total == 999999 * 500000
-        assert resident(pid) - before < 50_000
+        # AddressSanitizer keeps freed memory for a while.
+        assert resident(pid) - before < (400_000 if "asan" in BINARY else 50_000)

@@ -176,7 +176,7 @@ struct leat_sql_env_options {
         void *topic_arg;
 };
 
-/* Opens its own engine instance at first use. @catalog is the env's own handle from then on (not shared).
+/* Opens its own engine instance at first use. @catalog is used by the env alone until it is closed; the caller closes it afterwards.
  * Thread: all calls below lock the env; any thread. */
 int leat_sql_env_open(struct leat_catalog *catalog, const struct leat_sql_env_options *options,
                       struct leat_sql_env **ret_env, struct leat_error *err) LEAT_NODISCARD;
