@@ -47,7 +47,8 @@ tsan: setup-test ## unit tests of the threaded modules under ThreadSanitizer
 fuzz: setup-test ## every decoder with libFuzzer, FUZZ_S seconds each
 	@tools/fuzz $(FUZZ_S) $(T)
 
-bench: build ## measured figures with this machine's facts
+bench: build ## measured figures beside peers, with this machine's facts; BENCH_RUNS=1 quick, T=count one part
+	@tools/setup bench || echo 'The peers that could not be fetched are skipped.'
 	@tools/bench $(T)
 
 lint: setup-test ## format, warnings under clang, names, layers, sizes

@@ -2,6 +2,7 @@
 """`leat generate`: files, Kafka, pacing, and what a wrong command line is told."""
 import json
 import subprocess
+import time
 
 from conftest import BINARY, ROOT
 
@@ -59,3 +60,23 @@ def test_wrong_command_lines(tmp_path):
     spec = tmp_path / "spec.json"
     spec.write_text('{"topics": [{"topic": "t", "fields": {"a": {"unifrom": [1, 2]}}}]}')
     assert "t.fields.a: no generator" in generate("-f", str(spec), "-n", "1", "-o", "-", code=1).stderr
+
+
+def test_lines_of_a_file(shared_leat, tmp_path):
+    leat = shared_leat
+    lines = [f"line {n}" for n in range(2500)]
+    (tmp_path / "lines.txt").write_text("\n".join(lines))  # the last one without an end
+    args = ("--kafka", leat.kafka, "--lines", str(tmp_path / "lines.txt"), "--partitions", "2", "--batch", "100")
+    begun = time.time()
+    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(begun + 2))
+    done = generate(*args, "-t", "lines", "--rate", "5000", "--at", at)
+    assert "lines: 2500 records" in done.stderr
+    assert time.time() - int(begun + 2) >= 0.45, "the last is due half a second after the moment"
+    got = leat.kcat("-C", "-t", "lines", "-o", "beginning", "-e", "-q").stdout.splitlines()
+    assert sorted(got) == sorted(lines)
+    batches = leat.kcat("-C", "-t", "lines", "-o", "beginning", "-e", "-q", "-f", "%p %s\\n").stdout.splitlines()
+    assert {line.split()[0] for line in batches} == {"0", "1"}
+    assert "few: 7 records" in generate(*args, "-t", "few", "--rate", "max", "-n", "7").stderr
+    assert "takes one --topic" in generate(*args, code=2).stderr
+    assert "--batch takes" in generate(*args, "-t", "lines", "--batch", "0", code=2).stderr
+    assert "No such file" in generate("--lines", "/nowhere", "-t", "lines", "--kafka", leat.kafka, code=1).stderr

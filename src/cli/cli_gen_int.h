@@ -285,8 +285,21 @@ struct leat_gen_out {
 /* "-" is standard output. @envelope: every line is {"topic", "key", "value"} instead of the value. */
 int leat_gen_out_file(const struct leat_gen *gen, const char *path, bool envelope, struct leat_gen_out **ret_out,
                       struct leat_error *err) LEAT_NODISCARD;
-/* Makes topics that there are not. */
-int leat_gen_out_kafka(const struct leat_gen *gen, const char *address, struct leat_gen_out **ret_out,
-                       struct leat_error *err) LEAT_NODISCARD;
+#define LEAT_GEN_BATCH_RECORDS_MAX 10000
+/* Makes topics that there are not. @batch_records: most of a batch, at most LEAT_GEN_BATCH_RECORDS_MAX. */
+int leat_gen_out_kafka(const struct leat_gen *gen, const char *address, uint32_t batch_records,
+                       struct leat_gen_out **ret_out, struct leat_error *err) LEAT_NODISCARD;
+
+/* ---- events of a file: cli_gen_lines.c ------------------------------------------------------- */
+struct leat_gen_lines;
+/* A spec that has just this topic, for the outputs; @partitions when it has to be made. */
+int leat_gen_lines_spec(const char *topic, int32_t partitions, struct leat_gen **ret_gen,
+                        struct leat_error *err) LEAT_NODISCARD;
+/* "-" is standard input. Keeps @path. */
+int leat_gen_lines_open(const char *path, struct leat_gen_lines **ret_lines, struct leat_error *err) LEAT_NODISCARD;
+/* The next line as an event of topic 0, without its time; its memory lives until the next call. */
+int leat_gen_lines_next(struct leat_gen_lines *lines, struct leat_gen_event *ret_event, bool *ret_end,
+                        struct leat_error *err) LEAT_NODISCARD;
+void leat_gen_lines_close(struct leat_gen_lines *lines);
 
 #endif

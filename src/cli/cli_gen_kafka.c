@@ -14,7 +14,6 @@
 #include "leat/feed.h"
 
 #define BATCH_BYTES (256 * 1024)
-#define BATCH_RECORDS 10000
 #define FLUSH_TIMEOUT_US (30 * 1000000ll)
 
 struct part {
@@ -40,6 +39,7 @@ struct kafka_out {
         struct leat_feed_writer *writer;
         struct target *targets; /* by topic of the spec */
         struct leat_record *records;
+        uint32_t batch_records; /* most in a batch */
 };
 
 /* What is in flight. */
@@ -98,7 +98,7 @@ static int kafka_put(struct leat_gen_out *out, const struct leat_gen_event *even
                                           : target->next % count;
         struct part *part = &target->parts[partition];
         if (part->entries == NULL)
-                part->entries = leat_malloc(BATCH_RECORDS * sizeof *part->entries);
+                part->entries = leat_malloc(k->batch_records * sizeof *part->entries);
         part->entries[part->count++] = (struct entry){
                 .key_len = event->keyed ? (uint32_t)event->key.len : 0,
                 .value_len = (uint32_t)event->value.len,
@@ -108,7 +108,7 @@ static int kafka_put(struct leat_gen_out *out, const struct leat_gen_event *even
         if (event->keyed)
                 leat_buf_add_view(&part->bytes, event->key);
         leat_buf_add_view(&part->bytes, event->value);
-        if (part->bytes.len < BATCH_BYTES && part->count < BATCH_RECORDS)
+        if (part->bytes.len < BATCH_BYTES && part->count < k->batch_records)
                 return 0;
         target->next += !event->keyed;
         return part_send(k, target, (int32_t)partition, err);
@@ -165,15 +165,16 @@ static int open_target(struct kafka_out *k, uint32_t index, struct leat_error *e
         return 0;
 }
 
-int leat_gen_out_kafka(const struct leat_gen *gen, const char *address, struct leat_gen_out **ret_out,
-                       struct leat_error *err)
+int leat_gen_out_kafka(const struct leat_gen *gen, const char *address, uint32_t batch_records,
+                       struct leat_gen_out **ret_out, struct leat_error *err)
 {
         struct leat_addr addr;
         struct kafka_out *k = leat_calloc(1, sizeof *k);
         k->out.ops = &kafka_ops;
         k->gen = gen;
         k->targets = leat_calloc(gen->topic_count, sizeof *k->targets);
-        k->records = leat_malloc(BATCH_RECORDS * sizeof *k->records);
+        k->batch_records = batch_records;
+        k->records = leat_malloc(batch_records * sizeof *k->records);
         int rc;
         LEAT_TRY_GOTO(leat_os_addr_parse(address, &addr, err));
         LEAT_TRY_GOTO(leat_feed_open(&addr, "leat-generate", &k->feed, err));

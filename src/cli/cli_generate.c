@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * leat/cli: `leat generate`: events from a spec, to Kafka or to a file.
+ * leat/cli: `leat generate`: events from a spec, or the lines of a file, to Kafka or to a file.
  *
  * Pacing    Event i is meant for start + i / rate and carries that time. When the
  *           receiver stalls, the events behind it are late, but their times
@@ -32,21 +32,26 @@ static void on_signal(int number)
 }
 
 struct options {
-        const char *spec, *kafka, *out;
+        const char *spec, *lines, *kafka, *out;
         const char *topics[64];
         int topic_count;
         double rate;
         uint64_t seed;
         int64_t count; /* -1: no end */
-        int64_t for_us, start_us;
-        bool contents, quiet, start_given;
+        int64_t for_us, start_us, at_us;
+        uint32_t batch;
+        int32_t partitions; /* of a topic for lines */
+        bool contents, quiet, start_given, at_given;
 };
 
 static const char help[] = "usage: leat generate -f SPEC.json [options]\n"
+                           "       leat generate --lines FILE -t TOPIC [options]\n"
                            "\n"
-                           "Makes events from a spec and sends them to Kafka, or writes them to a file.\n"
+                           "Makes events from a spec and sends them to Kafka, or writes them to a file; or\n"
+                           "sends events that were made before.\n"
                            "\n"
                            "  -f, --file SPEC     the spec (docs/generate.md)\n"
+                           "  -l, --lines FILE    the lines of a file instead; - is standard input\n"
                            "  -r, --rate N        events a second (default 1000); \"max\" as fast as it goes\n"
                            "  -n, --count N       stop after N events\n"
                            "      --for TIME      stop after this time, as \"10 minutes\"\n"
@@ -55,6 +60,9 @@ static const char help[] = "usage: leat generate -f SPEC.json [options]\n"
                            "      --kafka ADDR    the broker (default 127.0.0.1:9092, or LEAT_KAFKA)\n"
                            "  -o, --out FILE      write lines instead, unpaced; - is standard output\n"
                            "      --start TIME    time of the first event (default now)\n"
+                           "      --at TIME       waits until then before it sends the first event\n"
+                           "      --partitions N  of the topic for lines, when there is none yet (default 1)\n"
+                           "      --batch N       at most N records in a batch (default 10000)\n"
                            "      --no-contents   leave out topics with fixed contents\n"
                            "  -q, --quiet         no progress\n"
                            "\n"
@@ -78,9 +86,10 @@ static bool read_int(const char *text, int64_t min, int64_t *ret)
         return true;
 }
 
-enum { OPT_FOR = 256, OPT_KAFKA, OPT_START, OPT_NO_CONTENTS };
+enum { OPT_FOR = 256, OPT_KAFKA, OPT_START, OPT_AT, OPT_BATCH, OPT_PARTITIONS, OPT_NO_CONTENTS };
 static const struct option long_options[] = {
         {"file", required_argument, NULL, 'f'},
+        {"lines", required_argument, NULL, 'l'},
         {"rate", required_argument, NULL, 'r'},
         {"count", required_argument, NULL, 'n'},
         {"for", required_argument, NULL, OPT_FOR},
@@ -89,6 +98,9 @@ static const struct option long_options[] = {
         {"kafka", required_argument, NULL, OPT_KAFKA},
         {"out", required_argument, NULL, 'o'},
         {"start", required_argument, NULL, OPT_START},
+        {"at", required_argument, NULL, OPT_AT},
+        {"batch", required_argument, NULL, OPT_BATCH},
+        {"partitions", required_argument, NULL, OPT_PARTITIONS},
         {"no-contents", no_argument, NULL, OPT_NO_CONTENTS},
         {"quiet", no_argument, NULL, 'q'},
         {"help", no_argument, NULL, 'h'},
@@ -129,6 +141,21 @@ static int read_value(int option, const char *text, struct options *o)
                         return usage("more than 64 topics, at \"%s\"", text);
                 o->topics[o->topic_count++] = text;
                 return -1;
+        case OPT_BATCH:
+                if (!read_int(text, 1, &number) || number > LEAT_GEN_BATCH_RECORDS_MAX)
+                        return usage("--batch takes 1 to 10000 records, not \"%s\"", text);
+                o->batch = (uint32_t)number;
+                return -1;
+        case OPT_PARTITIONS:
+                if (!read_int(text, 1, &number) || number > 10000)
+                        return usage("--partitions takes 1 to 10000, not \"%s\"", text);
+                o->partitions = (int32_t)number;
+                return -1;
+        case OPT_AT:
+                o->at_given = true;
+                return leat_time_parse(leat_view_str(text), &o->at_us)
+                               ? -1
+                               : usage("--at takes a time, as 2026-11-24T08:00:00Z, not \"%s\"", text);
         default:
                 o->start_given = true;
                 return leat_time_parse(leat_view_str(text), &o->start_us)
@@ -142,6 +169,9 @@ static int read_option(int option, const char *text, struct options *o)
         switch (option) {
         case 'f':
                 o->spec = text;
+                return -1;
+        case 'l':
+                o->lines = text;
                 return -1;
         case OPT_KAFKA:
                 o->kafka = text;
@@ -175,15 +205,21 @@ static int read_options(int argc, char **argv, struct options *o)
                               .seed = 1,
                               .count = -1,
                               .for_us = -1,
+                              .partitions = 1,
+                              .batch = LEAT_GEN_BATCH_RECORDS_MAX,
                               .contents = true};
         optind = 1;
-        for (int c; (c = getopt_long(argc, argv, "f:r:n:s:t:o:qh", long_options, NULL)) != -1;) {
+        for (int c; (c = getopt_long(argc, argv, "f:l:r:n:s:t:o:qh", long_options, NULL)) != -1;) {
                 int code = read_option(c, optarg, o);
                 if (code >= 0)
                         return code;
         }
         if (optind < argc)
                 return usage("unexpected argument \"%s\"", argv[optind]);
+        if (o->lines != NULL && (o->spec != NULL || o->out != NULL || o->topic_count != 1))
+                return usage("%s", "--lines goes to Kafka and takes one --topic, and no spec");
+        if (o->lines != NULL)
+                return -1;
         if (o->spec == NULL)
                 return usage("%s", "-f SPEC.json is missing");
         if (o->out != NULL && o->count < 0 && o->for_us < 0)
@@ -198,6 +234,7 @@ static int read_options(int argc, char **argv, struct options *o)
 struct run {
         const struct options *options;
         struct leat_gen *gen;
+        struct leat_gen_lines *lines; /* NULL: events are drawn */
         struct leat_gen_out *out;
         int64_t total; /* events to make, -1: no end */
         int64_t made;
@@ -237,6 +274,24 @@ static void report(struct run *run, int64_t now_us)
         run->reported = run->made;
 }
 
+/* The next event; the last line of a file ends the run. */
+static int next_event(struct run *run, int64_t time_us, struct leat_gen_event *ret_event, struct leat_error *err)
+{
+        bool end;
+        if (run->lines == NULL) {
+                leat_gen_next(run->gen, time_us, ret_event);
+                return 0;
+        }
+        LEAT_TRY(leat_gen_lines_next(run->lines, ret_event, &end, err));
+        if (end) {
+                run->total = run->made;
+                return 0;
+        }
+        ret_event->time_us = time_us;
+        run->gen->topics[0].events++;
+        return 0;
+}
+
 /* Makes the events that are due at @now_us, at most CHUNK. */
 static int make_due(struct run *run, int64_t now_us, bool paced, bool *ret_idle, struct leat_error *err)
 {
@@ -249,7 +304,9 @@ static int make_due(struct run *run, int64_t now_us, bool paced, bool *ret_idle,
                         *ret_idle = true;
                         break;
                 }
-                leat_gen_next(run->gen, time_us, &event);
+                LEAT_TRY(next_event(run, time_us, &event, err));
+                if (run->made == run->total)
+                        break;
                 LEAT_TRY(run->out->ops->put(run->out, &event, err));
                 run->made++;
                 if (paced)
@@ -264,7 +321,7 @@ static int loop(struct run *run, struct leat_error *err)
         const struct options *o = run->options;
         bool to_kafka = o->out == NULL, paced = to_kafka && o->rate > 0, idle;
         int64_t shift = 0; /* with --start the events' times run beside the clock */
-        run->begun_us = run->reported_us = leat_os_now_us();
+        run->begun_us = run->reported_us = o->at_given ? o->at_us : leat_os_now_us();
         if (paced)
                 shift = run->start_us - run->begun_us;
         int64_t flushed_us = run->begun_us;
@@ -309,16 +366,32 @@ static void summary(const struct run *run)
                 (double)run->made / LEAT_MAX(seconds, 1e-6), (double)run->worst_us / 1000);
 }
 
-static int run_all(struct run *run, struct leat_error *err)
+static int open_source(struct run *run, struct leat_error *err)
 {
         const struct options *o = run->options;
         struct leat_buf text = LEAT_BUF_INIT;
         int64_t start = o->start_given ? o->start_us : leat_os_now_us();
+        if (o->lines != NULL) {
+                LEAT_TRY(leat_gen_lines_spec(o->topics[0], o->partitions, &run->gen, err));
+                return leat_gen_lines_open(o->lines, &run->lines, err);
+        }
         int rc = leat_os_read_file(o->spec, SPEC_BYTES_MAX, &text, err);
         if (rc == 0)
                 rc = leat_gen_open(leat_buf_view(&text), o->spec, o->seed, start, &run->gen, err);
         leat_buf_done(&text);
-        LEAT_TRY(rc);
+        return rc;
+}
+
+static void wait_until(int64_t at_us)
+{
+        for (int64_t left; !stop_asked && (left = at_us - leat_os_now_us()) > 0;)
+                leat_os_sleep_us(LEAT_MIN(left, (int64_t)100000));
+}
+
+static int run_all(struct run *run, struct leat_error *err)
+{
+        const struct options *o = run->options;
+        LEAT_TRY(open_source(run, err));
         for (int i = 0; i < o->topic_count; i++)
                 LEAT_TRY(leat_gen_select(run->gen, o->topics[i], err));
         run->total = o->count;
@@ -333,11 +406,13 @@ static int run_all(struct run *run, struct leat_error *err)
         for (uint32_t i = 0; i < run->gen->topic_count; i++)
                 selected += run->gen->topics[i].selected;
         LEAT_TRY(o->out != NULL ? leat_gen_out_file(run->gen, o->out, selected > 1, &run->out, err)
-                                : leat_gen_out_kafka(run->gen, o->kafka, &run->out, err));
+                                : leat_gen_out_kafka(run->gen, o->kafka, o->batch, &run->out, err));
         run->begun_us = leat_os_now_us();
         if (o->contents)
                 LEAT_TRY(send_contents(run, err));
-        run->start_us = o->start_given ? o->start_us : leat_os_now_us();
+        if (o->at_given)
+                wait_until(o->at_us);
+        run->start_us = o->start_given ? o->start_us : o->at_given ? o->at_us : leat_os_now_us();
         return loop(run, err);
 }
 
@@ -368,6 +443,7 @@ int leat_cli_generate(int argc, char **argv)
                 summary(&run);
         if (run.out != NULL)
                 run.out->ops->close(run.out);
+        leat_gen_lines_close(run.lines);
         leat_gen_close(run.gen);
         return rc != 0;
 }

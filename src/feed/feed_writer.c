@@ -18,6 +18,7 @@
 
 enum { WRITER_FLIGHT_MAX = 5, WRITER_BATCH_BYTES = 900 * 1024, WRITER_PARTITIONS_MAX = 100000 };
 #define WRITER_GIVE_UP_US (120LL * 1000 * 1000)
+#define WRITER_ID_WAIT_US (30LL * 1000 * 1000)
 #define WRITER_BACKOFF_US (100LL * 1000)
 
 struct writer_part {
@@ -105,7 +106,15 @@ static int take_producer_id(struct leat_feed_writer *w, struct leat_error *err)
         LEAT_KAFKA_INIT(init_producer_id_request, &request);
         request.transactional_id = leat_view_of(NULL, 0);
         request.transaction_timeout_ms = 60000;
-        LEAT_TRY(leat_feed_call(w->feed, 22, 4, &request, &response, err));
+        /* A broker that has just started (Apache Kafka) has no ids for a moment. */
+        for (int64_t begun_us = leat_os_monotonic_us();;) {
+                LEAT_TRY(leat_feed_call(w->feed, 22, 4, &request, &response, err));
+                bool passes = response.error_code == LEAT_KAFKA_E_COORDINATOR_LOAD_IN_PROGRESS ||
+                              response.error_code == LEAT_KAFKA_E_COORDINATOR_NOT_AVAILABLE;
+                if (!passes || leat_os_monotonic_us() - begun_us > WRITER_ID_WAIT_US)
+                        break;
+                leat_os_sleep_us(WRITER_BACKOFF_US);
+        }
         LEAT_TRY(leat_feed_error(response.error_code, leat_view_of(NULL, 0), "producer id", err));
         w->producer_id = response.producer_id;
         w->producer_epoch = response.producer_epoch;

@@ -201,9 +201,9 @@ static void produced_check(int fd, struct leat_buf *buf)
         }
 }
 
-/* Seconds to produce @total bytes to all partitions in turn. */
-static double produce_run(int fd, const char *topic, int32_t partitions, struct leat_view batch, size_t in_flight,
-                          size_t total)
+/* Produces about @total bytes to all partitions in turn, for @limit_us at most; returns how many, and the seconds. */
+static size_t produce_run(int fd, const char *topic, int32_t partitions, struct leat_view batch, size_t in_flight,
+                          size_t total, int64_t limit_us, double *ret_seconds)
 {
         int32_t each = LEAT_MIN(partitions, REQUEST_PARTITIONS_MAX), groups = partitions / each;
         struct leat_view *requests = leat_arena_alloc(arena, (size_t)groups * sizeof(*requests));
@@ -217,10 +217,12 @@ static double produce_run(int fd, const char *topic, int32_t partitions, struct 
                         send_all(fd, requests[sent++ % (size_t)groups]);
                 produced_check(fd, &buf);
                 answered++;
+                if (leat_os_monotonic_us() - start_us >= limit_us)
+                        count = sent;
         }
         leat_buf_done(&buf);
-        return (double)(leat_os_monotonic_us() - start_us) * 1e-6 * (double)total /
-               (double)(count * batch.len * (size_t)each);
+        *ret_seconds = (double)(leat_os_monotonic_us() - start_us) * 1e-6;
+        return count * batch.len * (size_t)each;
 }
 
 /* Seconds to read @total bytes of partition 0. */
@@ -275,11 +277,13 @@ static void produce_figure(int fd, pid_t broker, int32_t partitions, size_t batc
         struct leat_view batch = batch_make(batch_bytes);
         snprintf(topic, sizeof(topic), "p%d-%zu-%zu", partitions, batch_bytes, in_flight);
         topic_make(fd, topic, partitions);
+        double records = 0, seconds;
         for (int i = 0; i < RUNS; i++) {
-                rates[i] = (double)total / produce_run(fd, topic, partitions, batch, in_flight, total) / 1e6;
+                size_t bytes = produce_run(fd, topic, partitions, batch, in_flight, total, INT64_MAX, &seconds);
+                rates[i] = (double)bytes / seconds / 1e6;
+                records += (double)bytes / RECORD_BYTES / 1e6;
                 leat_arena_reset(arena);
         }
-        double records = (double)total / RECORD_BYTES * RUNS / 1e6;
         qsort(rates, RUNS, sizeof(rates[0]), double_compare);
         printf("produce %4d partitions, %3zu KB batches, %2zu in flight  %6.0f MB/s (%.0f to %.0f), broker %.2f and "
                "client %.2f CPU-s "
@@ -291,23 +295,109 @@ static void produce_figure(int fd, pid_t broker, int32_t partitions, size_t batc
         free((void *)(uintptr_t)batch.data);
 }
 
-/* bench_broker [name=value]...: parameters of the broker. */
+/* ---- any broker ------------------------------------------------------------------------------- */
+
+/* What `bench_broker at=...` was asked for. */
+static struct {
+        struct leat_addr at;
+        int64_t pid, partitions, batch_kb, in_flight, ms, runs;
+} other = {.partitions = 1, .batch_kb = 16, .in_flight = 5, .ms = 2000, .runs = RUNS};
+
+/* Apache Kafka answers CreateTopics before the partitions have a leader: batches are refused for a moment. */
+static void topic_wait(int fd, const char *topic, int32_t partitions, struct leat_view batch)
+{
+        struct leat_buf buf = LEAT_BUF_INIT;
+        int64_t give_up_us = leat_os_monotonic_us() + 10000000;
+        for (int32_t i = 0; i < partitions;) {
+                struct leat_kafka_produce_response res;
+                send_all(fd, produce_request(topic, i, 1, batch));
+                answer_read(fd, LEAT_KAFKA_PRODUCE, 9, &buf, &res);
+                if (res.responses[0].partition_responses[0].error_code == 0)
+                        i++;
+                else if (leat_os_monotonic_us() > give_up_us)
+                        fail("the topic stays without a leader", NULL);
+                else
+                        leat_os_sleep_us(20000);
+                leat_arena_reset(arena);
+        }
+        leat_buf_done(&buf);
+}
+
+/* One case against a broker that runs already, Leat's or Apache Kafka; a line of JSON for each run. A run of
+ * twice the time comes first, warms up and is not told. */
+static int other_run(void)
+{
+        struct leat_error err;
+        int fd;
+        if (leat_os_connect(&other.at, 5000000, &fd, &err) != 0)
+                fail("connect", &err);
+        struct leat_view batch = batch_make((size_t)other.batch_kb << 10);
+        char topic[64];
+        snprintf(topic, sizeof(topic), "bench-%d", (int)getpid());
+        topic_make(fd, topic, (int32_t)other.partitions);
+        topic_wait(fd, topic, (int32_t)other.partitions, batch);
+        for (int64_t i = 0; i <= other.runs; i++) {
+                double broker_s = broker_cpu_s((pid_t)other.pid), own_s = own_cpu_s();
+                double seconds;
+                size_t bytes = produce_run(fd, topic, (int32_t)other.partitions, batch, (size_t)other.in_flight,
+                                           SIZE_MAX, other.ms * (i == 0 ? 2000 : 1000), &seconds);
+                leat_arena_reset(arena);
+                if (i > 0)
+                        printf("{\"mb\": %.3f, \"seconds\": %.4f, \"broker_cpu_s\": %.3f, \"client_cpu_s\": %.3f}\n",
+                               (double)bytes / 1e6, seconds, broker_cpu_s((pid_t)other.pid) - broker_s,
+                               own_cpu_s() - own_s);
+                fflush(stdout);
+        }
+        leat_os_close(fd);
+        free((void *)(uintptr_t)batch.data);
+        leat_arena_free(arena);
+        return 0;
+}
+
+static bool other_option(const char *name, const char *value)
+{
+        const struct {
+                const char *name;
+                int64_t *to;
+        } numbers[] = {{"pid", &other.pid},
+                       {"partitions", &other.partitions},
+                       {"batch_kb", &other.batch_kb},
+                       {"in_flight", &other.in_flight},
+                       {"ms", &other.ms},
+                       {"runs", &other.runs}};
+        if (strcmp(name, "at") == 0)
+                return leat_os_addr_parse(value, &other.at, NULL) == 0;
+        for (size_t i = 0; i < LEAT_ARRAY_LEN(numbers); i++) {
+                if (strcmp(name, numbers[i].name) == 0) {
+                        *numbers[i].to = strtoll(value, NULL, 10);
+                        return *numbers[i].to > 0;
+                }
+        }
+        return false;
+}
+
+/* bench_broker [name=value]...: parameters of the broker that it starts.
+ * bench_broker at=HOST:PORT pid=N [partitions=N] [batch_kb=N] [in_flight=N] [ms=N] [runs=N]: a broker that runs. */
 int main(int argc, char **argv)
 {
         struct leat_error err;
+        arena = leat_arena_new(0);
         for (int i = 1; i < argc; i++) {
                 char *value = strchr(argv[i], '=');
                 if (value == NULL)
                         fail(argv[i], NULL);
                 *value++ = '\0';
+                if (other_option(argv[i], value))
+                        continue;
                 if (leat_param_set(argv[i], value, &err) != 0)
                         fail(argv[i], &err);
         }
+        if (other.at.port != 0)
+                return other_run();
         const char *base = getenv("LEAT_BENCH_DATA");
         char *dir = leat_asprintf("%s/broker-bench-%d", base != NULL ? base : "/tmp", (int)getpid());
         struct leat_addr addr = {.host = "127.0.0.1"};
         int fd;
-        arena = leat_arena_new(0);
         pid_t broker = broker_begin(dir);
         addr.port = port;
         if (leat_os_connect(&addr, 5000000, &fd, &err) != 0)

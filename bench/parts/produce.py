@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Produce: records of 1 KiB, acks=all; beside it Apache Kafka with the same client.
+
+The client (bench_broker) sends batches that were made before, one per partition and request, 5 requests in flight, which is
+what an idempotent producer has; both sides' processor time is measured. LEAT_BENCH_PRODUCE_MS (1500) a run, and before them
+one of twice the time to warm up. Leat acknowledges what is on the disk. Apache Kafka is measured twice: as it comes
+(acknowledged out of the page cache) and with log.flush.interval.messages=1 (on the disk, as Leat).
+"""
+import json
+import os
+
+import lib
+import peers
+
+RUN_MS = int(os.environ.get("LEAT_BENCH_PRODUCE_MS", "1500"))
+SHARED = ((1, 16), (6, 16), (1, 128))  # partitions, KB of a batch: measured on both sides
+ALONE = ((64, 16), (1000, 16))
+
+
+def client(report, program, address, pid, partitions, batch_kb, what):
+    """Runs of (MB/s, CPU-seconds of the broker a GB)."""
+    out, _, _ = lib.run([program, f"at={address}", f"pid={pid}", f"partitions={partitions}", f"batch_kb={batch_kb}", f"ms={RUN_MS}",
+                         f"runs={report.runs}"], timeout_s=300)
+    rows = [json.loads(line) for line in out.splitlines()]
+    runs = [(row["mb"] / row["seconds"], row["broker_cpu_s"] / row["mb"] * 1000) for row in rows]
+    for row, (speed, cost) in zip(rows, runs):
+        report.generator(row["client_cpu_s"])
+        report.line(f"{what}, {partitions} partitions, {batch_kb} KB: {speed:.0f} MB/s, broker {cost:.2f} CPU-s a GB, client "
+                    f"{row['client_cpu_s'] / row['mb'] * 1000:.2f}")
+    return runs
+
+
+def leat_runs(report, program):
+    with lib.Leat() as leat:
+        pid = leat.pids()["broker"][0]
+        return {case: client(report, program, leat.kafka, pid, *case, "Leat") for case in (*SHARED, *ALONE)}
+
+
+def kafka_runs(report, program, flush):
+    with peers.Kafka(flush) as kafka:
+        what = "Apache Kafka, fsync" if flush else "Apache Kafka, page cache"
+        return {case: client(report, program, kafka.address, kafka.pid, *case, what) for case in SHARED}
+
+
+def measure(report):
+    program = lib.build("src/broker/bench_broker")
+    ours = leat_runs(report, program)
+    kafka, skipped = {}, None
+    try:
+        for flush in (True, False):
+            kafka[flush] = kafka_runs(report, program, flush)
+    except lib.Skipped as reason:
+        skipped = reason
+    names = {True: "Kafka, fsync", False: "Kafka, page cache"}
+    for case in (*SHARED, *ALONE):
+        partitions, batch_kb = case
+        text = f"produce 1 KiB, fsynced, {partitions} partition{'s' if partitions > 1 else ''}, {batch_kb} KB batches"
+        pairs = [(kafka[flush][case], names[flush]) for flush in kafka if case in SHARED]
+        if not pairs:
+            pairs = [(None, "skipped" if case in SHARED and skipped else "–")]
+        for runs, name in pairs:
+            report.figure(text, "MB/s", [r[0] for r in ours[case]], target="≥ 300" if case == (1, 16) else "",
+                          peer=runs and [r[0] for r in runs], peer_name=name)
+            report.figure("the same, broker's CPU-seconds a GB", "", [r[1] for r in ours[case]], better="less",
+                          peer=runs and [r[1] for r in runs], peer_name=name)
+    if skipped:
+        report.note(f"produce: the peer was skipped: {skipped}")
