@@ -61,6 +61,6 @@ const char *leat_panel_type_name(int type)
 
 const char *leat_job_state_name(int state)
 {
-        static const char *const names[] = {"unknown", "running", "filling", "paused", "failed", "down"};
+        static const char *const names[] = {"unknown", "running", "filling", "paused", "failed", "down", "starting"};
         return state >= 0 && state < (int)LEAT_ARRAY_LEN(names) ? names[state] : names[0];
 }

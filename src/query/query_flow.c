@@ -9,6 +9,7 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include "query_int.h"
 
@@ -218,10 +219,30 @@ static const char *quarantined_topic(struct leat_arena *arena, const char *name)
 }
 
 /* ---- workers that are down ----------------------------------------------------------------- */
+#define DOWN_WORDS_YOUNG_US (60LL * 1000 * 1000)
+
 struct down {
         struct leat_job *jobs;
         uint32_t count;
+        const char *data_dir;
+        struct leat_arena *arena;
 };
+
+/* What the worker of a pipeline said before it ended last, as the supervisor has kept it; NULL when there is nothing. */
+static const char *last_words(const struct down *d, const char *pipeline, bool only_young)
+{
+        char path[4096];
+        struct stat st;
+        struct leat_buf text = LEAT_BUF_INIT;
+        const char *words = NULL;
+        snprintf(path, sizeof path, "%s/run/worker-%s.words", d->data_dir, pipeline);
+        if (leat_os.stat(path, &st) == 0 &&
+            (!only_young || leat_os_now_us() - (int64_t)st.st_mtime * 1000000 < DOWN_WORDS_YOUNG_US) &&
+            leat_os_read_file(path, 4096, &text, NULL) == 0)
+                words = leat_arena_strndup(d->arena, (const char *)text.data, text.len);
+        leat_buf_done(&text);
+        return words;
+}
 
 static void down_stat(void *arg, enum leat_metric metric, const char *labels, uint64_t value)
 {
@@ -234,16 +255,45 @@ static void down_stat(void *arg, enum leat_metric metric, const char *labels, ui
                 struct leat_job *job = &d->jobs[i];
                 if (strncmp(name, "worker ", 7) != 0 || strcmp(name + 7, job->pipeline) != 0)
                         continue;
-                if (job->state != LEAT_JOB_RUNNING && job->state != LEAT_JOB_FILLING)
+                if (job->state == LEAT_JOB_PAUSED || job->state == LEAT_JOB_FAILED)
                         continue;
+                const char *words = last_words(d, job->pipeline, false);
                 job->state = LEAT_JOB_DOWN;
-                job->reason = "the worker of its pipeline does not run: the output of leat serve tells why, ALTER JOB "
-                              "... RESUME starts it again";
+                job->reason = leat_arena_printf(d->arena,
+                                                "the worker of its pipeline does not run: %s; ALTER JOB ... RESUME "
+                                                "starts it again",
+                                                words != NULL ? words : "the output of leat serve tells why");
         }
 }
 
-int leat_query_jobs(struct leat_query *q, struct leat_arena *arena, struct leat_job **ret_jobs, uint32_t *ret_count,
-                    struct leat_error *err)
+/* A row for each view whose worker has not written one: it is starting, or dies before it gets there. */
+static void add_starting(struct down *d, const struct leat_snapshot *cat)
+{
+        struct leat_job *all = leat_arena_zalloc(d->arena, (d->count + cat->object_count + 1) * sizeof *all);
+        uint32_t stored = d->count, count = stored;
+        if (stored != 0)
+                memcpy(all, d->jobs, stored * sizeof *all);
+        for (uint32_t i = 0; i < cat->object_count; i++) {
+                const struct leat_object *o = &cat->objects[i];
+                bool found = o->kind != LEAT_OBJECT_MATVIEW;
+                for (uint32_t j = 0; j < stored && !found; j++)
+                        found = all[j].view_id == o->id;
+                if (found)
+                        continue;
+                const char *words = last_words(d, o->view->pipeline, true);
+                all[count++] = (struct leat_job){
+                        .view_id = o->id,
+                        .pipeline = o->view->pipeline,
+                        .state = LEAT_JOB_STARTING,
+                        .reason = words != NULL ? leat_arena_printf(d->arena, "its worker has died: %s", words) : "",
+                        .progress = ""};
+        }
+        d->jobs = all;
+        d->count = count;
+}
+
+int leat_query_jobs(struct leat_query *q, const struct leat_snapshot *cat, struct leat_arena *arena,
+                    struct leat_job **ret_jobs, uint32_t *ret_count, struct leat_error *err)
 {
         char path[4096];
         int32_t pid;
@@ -253,9 +303,12 @@ int leat_query_jobs(struct leat_query *q, struct leat_arena *arena, struct leat_
         pthread_mutex_unlock(&q->mutex);
         if (rc != 0)
                 return rc;
-        struct down down = {.jobs = *ret_jobs, .count = *ret_count};
+        struct down down = {.jobs = *ret_jobs, .count = *ret_count, .data_dir = q->options.data_dir, .arena = arena};
+        add_starting(&down, cat);
         snprintf(path, sizeof path, "%s/run/supervisor.stats", q->options.data_dir);
         (void)!leat_stats_read(path, down_stat, &down, &pid, &start_us, NULL); /* no supervisor: nobody knows */
+        *ret_jobs = down.jobs;
+        *ret_count = down.count;
         return 0;
 }
 
@@ -303,7 +356,7 @@ static void object_rows(struct leat_query *q, const struct leat_snapshot *cat, c
 {
         struct leat_job *jobs = NULL;
         uint32_t job_count = 0;
-        (void)!leat_query_jobs(q, rows->arena, &jobs, &job_count, NULL);
+        (void)!leat_query_jobs(q, cat, rows->arena, &jobs, &job_count, NULL);
         for (uint32_t i = 0; i < cat->object_count; i++) {
                 const struct leat_object *o = &cat->objects[i];
                 const struct leat_job *job = NULL;

@@ -28,7 +28,7 @@ struct leat_query {
         struct leat_feed *topic_feed;
         pthread_mutex_t macro_mutex; /* guards has_macros, and is held while they are defined */
         bool has_macros;             /* the engine knows PostgreSQL's functions */
-        bool recovered;
+        _Atomic bool recovered;      /* no statement is left between its steps; set under mutex */
         _Atomic bool closing;
         struct query_session *panel_session; /* the panels' runner's own */
         struct panel_plan *panel_plans;      /* likewise */
@@ -293,8 +293,8 @@ struct query_flow *leat_query_flow_new(void);
 void leat_query_flow_free(struct query_flow *flow);
 /* Figures of a relation out of the stats files (query_flow.c), for SHOW. */
 /* The jobs as the catalog has them, but LEAT_JOB_DOWN where the worker does not run. Thread: any. */
-int leat_query_jobs(struct leat_query *query, struct leat_arena *arena, struct leat_job **ret_jobs, uint32_t *ret_count,
-                    struct leat_error *err) LEAT_NODISCARD;
+int leat_query_jobs(struct leat_query *query, const struct leat_snapshot *cat, struct leat_arena *arena,
+                    struct leat_job **ret_jobs, uint32_t *ret_count, struct leat_error *err) LEAT_NODISCARD;
 void leat_query_flow_rows(struct leat_query *query, const struct leat_snapshot *catalog, struct query_rows *rows);
 extern const struct query_column leat_query_flow_columns[];
 extern const uint32_t leat_query_flow_column_count;

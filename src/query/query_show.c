@@ -195,7 +195,7 @@ static int show_views(struct query_session *s, const struct leat_snapshot *cat, 
 {
         struct leat_job *jobs;
         uint32_t job_count;
-        LEAT_TRY(leat_query_jobs(s->query, rows->arena, &jobs, &job_count, err));
+        LEAT_TRY(leat_query_jobs(s->query, cat, rows->arena, &jobs, &job_count, err));
         for (uint32_t i = 0; i < cat->object_count; i++) {
                 const struct leat_object *o = &cat->objects[i];
                 if (o->kind != LEAT_OBJECT_VIEW && o->kind != LEAT_OBJECT_MATVIEW)
@@ -270,7 +270,7 @@ static int show_jobs(struct query_session *s, const struct leat_snapshot *cat, s
 {
         struct leat_job *jobs;
         uint32_t job_count;
-        LEAT_TRY(leat_query_jobs(s->query, rows->arena, &jobs, &job_count, err));
+        LEAT_TRY(leat_query_jobs(s->query, cat, rows->arena, &jobs, &job_count, err));
         for (uint32_t i = 0; i < cat->object_count; i++)
                 if (cat->objects[i].kind == LEAT_OBJECT_MATVIEW)
                         job_rows(s, cat, &cat->objects[i], find_job(jobs, job_count, cat->objects[i].id), rows);

@@ -89,6 +89,7 @@ int leat_child_start(struct leat_child *child, const struct leat_role_args *shar
         child->ready_fd = ready[0];
         child->ready = false;
         child->started_us = leat_os_monotonic_us();
+        child->words_len = 0;
         child->restart_us = 0;
         return 0;
 }
@@ -150,10 +151,46 @@ static void print_words(const struct leat_child *child)
         }
 }
 
+/* The value of key @key in a log line, quoted or not; empty when it is not there. */
+static struct leat_view line_value(struct leat_view line, const char *key)
+{
+        const char *at = memmem(line.data, line.len, key, strlen(key));
+        if (at == NULL)
+                return leat_view_of(NULL, 0);
+        at += strlen(key);
+        const char *end = memchr(at, '"', (size_t)((const char *)line.data + line.len - at));
+        return leat_view_of(at, end == NULL ? 0 : (size_t)(end - at));
+}
+
+void leat_child_words_save(const struct leat_child *child, const char *data_dir)
+{
+        struct leat_buf text = LEAT_BUF_INIT;
+        struct leat_view last = {0}, why = {0};
+        char path[4096];
+        /* The line of a crash is followed by others; of errors the last one counts. */
+        for (size_t at = 0, end; at < child->words_len; at = end + 1) {
+                const char *eol = memchr(child->words + at, '\n', child->words_len - at);
+                end = eol == NULL ? child->words_len : (size_t)(eol - child->words);
+                struct leat_view line = leat_view_of(child->words + at, end - at);
+                if (memmem(line.data, line.len, " crashed: signal ", 17) != NULL)
+                        why = line;
+                else if (memmem(line.data, line.len, " level=error ", 13) != NULL)
+                        why = line_value(line, " error=\"").len != 0 ? line_value(line, " error=\"")
+                                                                     : line_value(line, " msg=\"");
+                last = line.len != 0 ? line : last;
+        }
+        if (why.len == 0)
+                why = last;
+        leat_buf_printf(&text, "%s, %.*s", child->how, (int)LEAT_MIN(why.len, (size_t)600), (const char *)why.data);
+        snprintf(path, sizeof path, "%s/run/%s%s%s.words", data_dir, child->role, child->pipeline != NULL ? "-" : "",
+                 child->pipeline != NULL ? child->pipeline : "");
+        (void)!leat_os_replace_file(path, leat_buf_view(&text), false, NULL); /* best effort: the log has it too */
+        leat_buf_done(&text);
+}
+
 void leat_child_ended(struct leat_child *child, int status)
 {
         int64_t now_us = leat_os_monotonic_us();
-        char how[64];
         leat_child_read_log(child);
         if (child->log_fd >= 0)
                 leat_os_close(child->log_fd);
@@ -165,9 +202,9 @@ void leat_child_ended(struct leat_child *child, int status)
         if (child->stopping)
                 return;
         if (WIFSIGNALED(status))
-                snprintf(how, sizeof how, "signal=%d", WTERMSIG(status));
+                snprintf(child->how, sizeof child->how, "signal=%d", WTERMSIG(status));
         else
-                snprintf(how, sizeof how, "exit=%d", WEXITSTATUS(status));
+                snprintf(child->how, sizeof child->how, "exit=%d", WEXITSTATUS(status));
         if (WIFEXITED(status) && WEXITSTATUS(status) == ROLE_EXIT_WAITS) {
                 child->restart_us = now_us + CHILD_WAITS_US;
                 leat_diag(LEAT_DIAG_WARN, "role", "a role cannot work now and is started again",
@@ -180,11 +217,11 @@ void leat_child_ended(struct leat_child *child, int status)
         child->restart_us = now_us + wait_us;
         if (!child->given_up) {
                 leat_diag(LEAT_DIAG_WARN, "role", "a role has ended and is started again",
-                          "name=\"%s\" %s deaths=%d wait_ms=%lld", child->name, how, child->deaths,
+                          "name=\"%s\" %s deaths=%d wait_ms=%lld", child->name, child->how, child->deaths,
                           (long long)(wait_us / 1000));
                 return;
         }
         leat_diag(LEAT_DIAG_ERROR, "role", "a role keeps dying and is not started again", "name=\"%s\" %s deaths=%d",
-                  child->name, how, child->deaths);
+                  child->name, child->how, child->deaths);
         print_words(child);
 }

@@ -55,6 +55,7 @@ struct leat_child {
         int deaths;                         /* in a row, each within CHILD_YOUNG of its start */
         char words[LEAT_CHILD_WORDS_BYTES]; /* the end of what it wrote */
         size_t words_len;
+        char how[32]; /* it ended last: "exit=1", "signal=11" */
 };
 
 int leat_child_start(struct leat_child *child, const struct leat_role_args *shared,
@@ -65,5 +66,7 @@ void leat_child_read_log(struct leat_child *child);
 bool leat_child_read_ready(struct leat_child *child);
 /* It has ended with @status: counts it, reports it, sets restart_us or given_up. */
 void leat_child_ended(struct leat_child *child, int status);
+/* Why it ended, in one line, out of its last words, for who asks later: DATA/run/<role>[-<pipeline>].words. */
+void leat_child_words_save(const struct leat_child *child, const char *data_dir);
 
 #endif

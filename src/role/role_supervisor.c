@@ -232,6 +232,8 @@ static void reap(struct serve *s)
                 for (int i = 0; i < s->child_count; i++) {
                         if (s->children[i].pid == pid) {
                                 leat_child_ended(&s->children[i], status);
+                                if (!s->children[i].stopping)
+                                        leat_child_words_save(&s->children[i], s->shared.data_dir);
                                 if (s->children[i].given_up && s->children[i].listen_fd >= 0)
                                         door_close(s, &s->children[i]);
                                 count_child(s, &s->children[i], !s->children[i].stopping);

@@ -233,13 +233,14 @@ int leat_catalog_arrangement_ids(struct leat_catalog *cat, uint32_t count, uint6
                                  struct leat_error *err) LEAT_NODISCARD;
 
 /* ---- jobs -------------------------------------------------------------------------- */
-/* LEAT_JOB_DOWN is never stored: readers say it of a job whose worker does not run. */
+/* DOWN and STARTING are never stored: readers say it of a job whose worker does not run, or has not written yet. */
 enum leat_job_state {
         LEAT_JOB_RUNNING = 1,
         LEAT_JOB_FILLING = 2,
         LEAT_JOB_PAUSED = 3,
         LEAT_JOB_FAILED = 4,
-        LEAT_JOB_DOWN = 5
+        LEAT_JOB_DOWN = 5,
+        LEAT_JOB_STARTING = 6
 };
 struct leat_job {
         uint64_t view_id;
