@@ -80,12 +80,11 @@ static int stats_map(struct leat_stats *stats, const char *path, struct leat_err
 {
         char *tmp = leat_asprintf("%s.tmp", path);
         int rc = 0;
-        int fd = open(tmp, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
-        if (fd < 0 || ftruncate(fd, (off_t)stats->bytes) != 0) {
-                rc = leat_error_sys(err, errno, "cannot make stats file %s", tmp);
-                goto done;
-        }
-        rc = posix_fallocate(fd, 0, (off_t)stats->bytes);
+        int fd = TEMP_FAILURE_RETRY(open(tmp, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0640));
+        if (fd < 0 || TEMP_FAILURE_RETRY(ftruncate(fd, (off_t)stats->bytes)) != 0)
+                rc = errno;
+        while (rc == 0 && (rc = posix_fallocate(fd, 0, (off_t)stats->bytes)) == EINTR)
+                rc = 0;
         if (rc != 0) {
                 unlink(tmp);
                 unlink(path); /* what an earlier life counted would be taken for ours */

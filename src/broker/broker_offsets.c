@@ -237,6 +237,8 @@ static void partition_trim(struct broker_request *req, const struct leat_log_top
         } else if (leat_log_delete_records(part->log_part, in->offset, &out->low_watermark, &err) != 0) {
                 out->low_watermark = -1;
                 out->error_code = leat_broker_error_of(&err);
+                if (out->error_code == LEAT_KAFKA_E_KAFKA_STORAGE_ERROR) /* the answer has no room for the reason */
+                        leat_diag_error("broker", "records not deleted", &err);
         }
         leat_broker_part_unref(part);
 }

@@ -14,6 +14,7 @@
  */
 #include "catalog_int.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -44,7 +45,11 @@ static const char schema_sql[] =
 int leat_catalog_sqlite_error(struct leat_catalog *cat, int rc, const char *what, struct leat_error *err)
 {
         const char *text = cat->db != NULL ? sqlite3_errmsg(cat->db) : sqlite3_errstr(rc);
-        int code;
+        /* A sync that finds the disk full is an I/O error to SQLite, and that of a COMMIT it does not keep the cause of. */
+        int kept = errno, os_errno = cat->db != NULL ? sqlite3_system_errno(cat->db) : 0, code;
+        if (os_errno == 0)
+                os_errno = kept;
+        char reason[96], cause[128] = "";
         switch (rc & 0xFF) {
         case SQLITE_CORRUPT:
         case SQLITE_NOTADB:
@@ -61,6 +66,15 @@ int leat_catalog_sqlite_error(struct leat_catalog *cat, int rc, const char *what
                 break;
         case SQLITE_NOMEM:
                 return leat_error_set(err, LEAT_ENOMEM, "out of memory in catalog %s (%s)", cat->path, what);
+        case SQLITE_IOERR:
+                if (os_errno != 0)
+                        snprintf(cause, sizeof cause, " (%s)", strerror_r(os_errno, reason, sizeof reason));
+                code = os_errno == ENOSPC || os_errno == EDQUOT ? LEAT_EFULL : LEAT_EIO;
+                (void)leat_error_set(err, code, "catalog %s: %s: %s%s", cat->path, what, text, cause);
+                if (code == LEAT_EIO)
+                        return code;
+                leat_error_hint(err, "Free disk space and run the statement again.");
+                break;
         default:
                 return leat_error_set(err, LEAT_EIO, "catalog %s: %s: %s", cat->path, what, text);
         }
@@ -71,6 +85,7 @@ int leat_catalog_sqlite_error(struct leat_catalog *cat, int rc, const char *what
 
 int leat_catalog_exec(struct leat_catalog *cat, const char *sql, struct leat_error *err)
 {
+        errno = 0;
         int rc = sqlite3_exec(cat->db, sql, NULL, NULL, NULL);
         return rc == SQLITE_OK ? 0 : leat_catalog_sqlite_error(cat, rc, "write", err);
 }
@@ -119,6 +134,7 @@ int leat_catalog_prepare(struct leat_catalog *cat, sqlite3_stmt **ret_stmt, stru
 
 int leat_catalog_step(struct leat_catalog *cat, sqlite3_stmt *stmt, bool *ret_row, struct leat_error *err)
 {
+        errno = 0;
         int rc = sqlite3_step(stmt);
         *ret_row = rc == SQLITE_ROW;
         return rc == SQLITE_ROW || rc == SQLITE_DONE ? 0 : leat_catalog_sqlite_error(cat, rc, "read", err);
@@ -126,6 +142,7 @@ int leat_catalog_step(struct leat_catalog *cat, sqlite3_stmt *stmt, bool *ret_ro
 
 int leat_catalog_run(struct leat_catalog *cat, sqlite3_stmt *stmt, struct leat_error *err)
 {
+        errno = 0;
         int rc = sqlite3_step(stmt);
         int code = rc == SQLITE_DONE || rc == SQLITE_ROW ? 0 : leat_catalog_sqlite_error(cat, rc, "write", err);
         sqlite3_finalize(stmt);

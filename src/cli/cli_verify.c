@@ -25,10 +25,10 @@ struct verify {
         uint64_t bad, states;
 };
 
-static void on_log(void *arg, const char *message)
+static void on_log(void *arg, bool damage, const char *message)
 {
         (void)arg;
-        printf("damaged: %s\n", message);
+        printf("%s: %s\n", damage ? "damaged" : "note", message);
 }
 
 static void on_state(void *arg, const char *file, const char *what)

@@ -356,10 +356,10 @@ static char *segment_path(const struct leat_log_test *test, int64_t base)
         return leat_asprintf("%s/%020lld.log", test->part->dir, (long long)base);
 }
 
-static void count_report(void *arg, const char *message)
+static void count_report(void *arg, bool damage, const char *message)
 {
         (void)message;
-        (*(uint32_t *)arg)++;
+        (*(uint32_t *)arg) += damage;
 }
 
 static void add_marks(void *arg, const struct leat_log_batch *batch, int64_t mark)

@@ -18,7 +18,8 @@ struct verify {
         struct leat_log_verified sum;
 };
 
-__attribute__((format(printf, 2, 3))) static void verify_bad(struct verify *ver, const char *fmt, ...)
+/* @damage is false for a file that holds no truth and is not synced: a loss of power may tear it. */
+__attribute__((format(printf, 3, 4))) static void verify_report(struct verify *ver, bool damage, const char *fmt, ...)
 {
         char text[1024];
         va_list args;
@@ -26,10 +27,15 @@ __attribute__((format(printf, 2, 3))) static void verify_bad(struct verify *ver,
         va_start(args, fmt);
         vsnprintf(text, sizeof(text), fmt, args);
         va_end(args);
-        ver->sum.bad++;
+        if (damage)
+                ver->sum.bad++;
+        else
+                ver->sum.stale++;
         if (ver->report)
-                ver->report(ver->arg, text);
+                ver->report(ver->arg, damage, text);
 }
+
+#define verify_bad(ver, ...) verify_report(ver, true, __VA_ARGS__)
 
 static int verify_batch(void *arg, const struct leat_log_batch *batch, int64_t pos)
 {
@@ -96,7 +102,7 @@ static void verify_index(struct verify *ver, struct leat_log_segment *seg)
         for (uint32_t i = 1; i <= count; i++) {
                 /* Looking for the last of the first i entries reads entry i-1. */
                 if (leat_log_index_find(seg, i, UINT32_MAX, &entry, &err) == LEAT_ECORRUPT) {
-                        verify_bad(ver, "%s (it is made anew when it is read)", err.message);
+                        verify_report(ver, false, "%s (it is made anew when it is read)", err.message);
                         return;
                 }
         }
@@ -144,7 +150,7 @@ static void verify_small(struct verify *ver, const char *dir, bool is_active)
                         ver->sum.files++;
                         ver->sum.bytes += file.len;
                         if (leat_log_memory_parse(leat_buf_view(&file), &mem, &offset, &err) != 0)
-                                verify_bad(ver, "%s: %s (it is rebuilt from the log)", path, err.message);
+                                verify_report(ver, i > 0, "%s: %s (it is rebuilt from the log)", path, err.message);
                         leat_log_memory_done(&mem);
                 }
                 leat_buf_done(&file);

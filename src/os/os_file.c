@@ -235,8 +235,12 @@ int leat_os_map(int fd, const char *name, size_t bytes, const uint8_t **ret_data
 int leat_os_map_rw(int fd, const char *name, size_t bytes, uint8_t **ret_data, struct leat_error *err)
 {
         int64_t size;
+        int rc;
         LEAT_TRY(leat_os_size(fd, name, &size, err));
-        if (leat_os.fallocate(fd, 0, 0, (off_t)bytes) != 0) {
+        do
+                rc = leat_os.fallocate(fd, 0, 0, (off_t)bytes);
+        while (rc != 0 && errno == EINTR);
+        if (rc != 0) {
                 if (errno != EOPNOTSUPP && errno != ENOSYS)
                         return leat_error_sys(err, errno, "cannot grow %s to %zu bytes", name, bytes);
                 if (size < (int64_t)bytes)

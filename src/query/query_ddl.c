@@ -157,7 +157,12 @@ int leat_query_ddl_open(struct query_cursor *cur, bool check_only, struct leat_e
                 return leat_sql_select(q->env, cur->arena, leat_view_str(st->text), stmt->body, NULL, 0, &query, err);
         }
         pthread_mutex_lock(&q->mutex);
+        /* What an earlier statement began is completed first; if that cannot be, the follower says why and tries on. */
+        if (!q->recovered && !check_only)
+                q->recovered = leat_sql_ddl_recover(&ctx, NULL) == 0;
         int rc = check_only ? leat_sql_ddl_check(&ctx, stmt, err) : leat_sql_ddl(&ctx, stmt, err);
+        if (rc != 0 && !check_only)
+                q->recovered = false; /* it may have failed between its steps */
         pthread_mutex_unlock(&q->mutex);
         return rc;
 }

@@ -51,19 +51,19 @@ static void ddl_context(struct leat_query *q, struct leat_sql_ddl_context *ctx)
                 .catalog = q->catalog, .feed = q->feed, .env = q->env, .compile = leat_query_compile, .compile_arg = q};
 }
 
-/* Brings views up to date with the catalog; completes cut-off statements once. */
-static void follow_once(struct leat_query *q, uint64_t *io_version)
+/* Brings views up to date with the catalog; completes cut-off statements. */
+static void follow_once(struct leat_query *q, uint64_t *io_version, uint64_t *io_applied)
 {
         struct leat_error err = {0};
         struct leat_sql_catalog *catalog;
-        if (!q->recovered) {
+        /* Who holds the mutex completes them too, and may wait for us to take over a version. */
+        if (!q->recovered && pthread_mutex_trylock(&q->mutex) == 0) {
                 struct leat_sql_ddl_context ctx;
-                pthread_mutex_lock(&q->mutex);
                 ddl_context(q, &ctx);
                 q->recovered = leat_sql_ddl_recover(&ctx, &err) == 0;
                 pthread_mutex_unlock(&q->mutex);
                 if (!q->recovered)
-                        leat_diag_error("query", "statements that a crash cut off wait for the broker", &err);
+                        leat_diag_error("query", "statements that were cut off cannot be completed yet", &err);
         }
         if (leat_sql_env_catalog(q->env, &catalog, &err) != 0) {
                 leat_diag_error("query", "the catalog cannot be read", &err);
@@ -74,8 +74,14 @@ static void follow_once(struct leat_query *q, uint64_t *io_version)
                         leat_diag_error("query", "pipelines cannot be followed", &err);
                 else
                         *io_version = catalog->snapshot->version;
-                (void)!leat_catalog_applied_set(q->follow_catalog, "query", (int)getpid(), catalog->snapshot->version,
-                                                NULL);
+        }
+        /* Statements wait for it, so a failure is told and tried again. */
+        if (catalog->snapshot->version != *io_applied) {
+                if (leat_catalog_applied_set(q->follow_catalog, "query", (int)getpid(), catalog->snapshot->version,
+                                             &err) != 0)
+                        leat_diag_error("query", "the version in use cannot be noted in the catalog", &err);
+                else
+                        *io_applied = catalog->snapshot->version;
         }
         leat_sql_catalog_unref(catalog);
 }
@@ -105,9 +111,9 @@ int leat_query_canceled(struct query_session *s, struct leat_error *err)
 static void *follower(void *arg)
 {
         struct leat_query *q = arg;
-        uint64_t version = UINT64_MAX;
+        uint64_t version = UINT64_MAX, applied = UINT64_MAX;
         while (!atomic_load(&q->closing)) {
-                follow_once(q, &version);
+                follow_once(q, &version, &applied);
                 end_late_statements(q);
                 leat_os_sleep_us(q->recovered ? QUERY_FOLLOW_US : 10 * QUERY_FOLLOW_US);
         }

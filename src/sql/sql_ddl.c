@@ -296,7 +296,7 @@ int leat_ddl_drop(struct ddl *d)
         for (uint32_t i = 0; i < count; i++) {
                 if (intents[i] == 0)
                         continue;
-                /* A failure here is made good at the next start: the object stays marked. */
+                /* A failure here is made good by recovery: the object stays marked. */
                 LEAT_TRY(leat_ddl_broker_drop(d->ctx, leat_snapshot_get(d->snapshot, ids[i])->name, d->err));
                 LEAT_TRY(drop_finish(d->ctx, ids[i], intents[i], &version, d->err));
                 leat_ddl_wait(d, version);

@@ -364,7 +364,7 @@ static int journalled(struct ddl *d, struct leat_object *object, const struct le
                 object->state = LEAT_STATE_READY;
                 return leat_ddl_put(d, object, 0, intent.id);
         }
-        /* Undo step 1; when that fails too, recovery completes the statement at the next start. */
+        /* Undo step 1; when that fails too, recovery completes the statement. */
         if (leat_catalog_begin(cat, NULL) == 0) {
                 int undo = old == NULL ? leat_catalog_delete(cat, object->id, NULL) : 0;
                 if (undo == 0)

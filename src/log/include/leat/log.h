@@ -233,9 +233,10 @@ uint32_t leat_log_producers(struct leat_log_partition *part, struct leat_log_pro
 struct leat_log_verified {
         uint64_t files, batches, bytes;
         uint64_t bad;
+        uint64_t stale; /* derived files that are made anew from the log: what a loss of power may leave, no damage */
 };
-/* @message names file, offset and what is wrong. */
-typedef void leat_log_report_fn(void *arg, const char *message);
+/* @message names file, offset and what is wrong; @damage is false for a derived file. */
+typedef void leat_log_report_fn(void *arg, bool damage, const char *message);
 /* Reads everything under @dir (DATA/log), which a running broker may be using,
  * and checks every checksum. Returns 0 also when damage was found: see
  * ret->bad. LEAT_EIO, LEAT_ENOTFOUND when nothing can be read. Blocks. */

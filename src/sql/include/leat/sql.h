@@ -348,7 +348,8 @@ int leat_sql_ddl(struct leat_sql_ddl_context *ctx, const struct leat_stmt *stmt,
 /* The same checks, nothing done (VALIDATE). */
 int leat_sql_ddl_check(struct leat_sql_ddl_context *ctx, const struct leat_stmt *stmt,
                        struct leat_error *err) LEAT_NODISCARD;
-/* Completes or undoes statements that a crash cut off. Call when `query` starts, once the broker answers. */
+/* Completes or undoes statements that a crash or an error cut off. Call when `query` starts, once the broker
+ * answers, and after a statement that failed. */
 int leat_sql_ddl_recover(struct leat_sql_ddl_context *ctx, struct leat_error *err) LEAT_NODISCARD;
 /* SHOW CREATE: the normalized statement. */
 void leat_sql_show_create(const struct leat_object *object, struct leat_buf *out);
