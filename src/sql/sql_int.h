@@ -33,7 +33,7 @@ struct sql_piece {
 struct sql_edit {
         uint32_t start, end;
         uint32_t piece_count;
-        struct sql_piece pieces[16];
+        struct sql_piece pieces[24];
         struct sql_edit *next;
 };
 /* The span of @user as a text of its own, one for one. */

@@ -161,7 +161,13 @@ int leat_sql_walk_window(struct sql_walk *w, const struct leat_json *ref, const 
                                                        hop ? " AS window_end FROM (SELECT %s, unnest(leat_hop_starts("
                                                            : "(SELECT %s, leat_window_start(",
                                                        inner_star(&relation));
-        leat_sql_edit_literal(edit, hop ? ") AS leat_hop)" : ")", at);
+        if (hop) {
+                leat_sql_edit_literal(edit, ") AS leat_hop)", at);
+        } else { /* as hop: a row without a time lies in no window */
+                leat_sql_edit_literal(edit, " WHERE (", at);
+                leat_sql_walk_piece(w, edit, &args, 1);
+                leat_sql_edit_literal(edit, ") IS NOT NULL)", at);
+        }
         leat_sql_edit_literal(
                 edit, alias[0] != 0 ? " " : leat_arena_printf(w->rw->arena, " AS %s", leat_sql_walk_quoted(w, own)),
                 at);

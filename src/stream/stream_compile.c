@@ -101,7 +101,6 @@ static int refused_read(struct leat_compile *cc, const json_t *json, const char 
                 {"LOGICAL_EXCEPT", "EXCEPT", "use a filter"},
                 {"LOGICAL_INTERSECT", "INTERSECT", "use a filter"},
                 {"LOGICAL_SAMPLE", "SAMPLE", "use a filter, e.g. hash(id) % 10 = 0"},
-                {"LOGICAL_MATERIALIZED_CTE", "a MATERIALIZED CTE", "leave MATERIALIZED out"},
                 {"LOGICAL_RECURSIVE_CTE", "a recursive CTE", "write it without recursion"},
                 {"LOGICAL_EXPRESSION_GET", "VALUES", "read at least one topic or view"},
                 {"LOGICAL_CHUNK_GET", "VALUES", "read at least one topic or view"},
@@ -118,6 +117,28 @@ static int refused_read(struct leat_compile *cc, const json_t *json, const char 
                                    "%s cannot be used in a continuous query", type);
 }
 
+/* WITH: children are the definition and the query that names it. */
+static int cte_read(struct leat_compile *cc, const json_t *json, struct leat_cnode **ret_node)
+{
+        struct leat_cte *cte = leat_arena_zalloc(cc->arena, sizeof *cte);
+        *cte = (struct leat_cte){.index = json_integer_value(json_object_get(json, "table_index")),
+                                 .definition = json_array_get(json_object_get(json, "children"), 0),
+                                 .next = cc->ctes};
+        cc->ctes = cte;
+        return leat_compile_child(cc, json, 1, ret_node);
+}
+
+static int cte_ref_read(struct leat_compile *cc, const json_t *json, struct leat_cnode **ret_node)
+{
+        json_int_t index = json_integer_value(json_object_get(json, "cte_index"));
+        struct leat_cte *cte = cc->ctes;
+        while (cte != NULL && cte->index != index)
+                cte = cte->next;
+        if (cte == NULL || cte->definition == NULL)
+                return refused_read(cc, json, "LOGICAL_RECURSIVE_CTE");
+        return node_read(cc, cte->definition, ret_node);
+}
+
 static int type_read(struct leat_compile *cc, const json_t *json, struct leat_cnode **ret_node)
 {
         static const struct {
@@ -128,7 +149,8 @@ static int type_read(struct leat_compile *cc, const json_t *json, struct leat_cn
                 {"LOGICAL_FILTER", leat_compile_filter},     {"LOGICAL_AGGREGATE_AND_GROUP_BY", leat_compile_group},
                 {"LOGICAL_DISTINCT", leat_compile_distinct}, {"LOGICAL_UNION", leat_compile_union},
                 {"LOGICAL_UNNEST", leat_compile_unnest},     {"LOGICAL_COMPARISON_JOIN", leat_compile_join},
-                {"LOGICAL_ANY_JOIN", leat_compile_join},
+                {"LOGICAL_ANY_JOIN", leat_compile_join},     {"LOGICAL_MATERIALIZED_CTE", cte_read},
+                {"LOGICAL_CTE_REF", cte_ref_read},
         };
         const char *type = leat_json_text(json, "type");
         if (strcmp(type, "LOGICAL_UNION") == 0 && !json_is_true(json_object_get(json, "setop_all")))

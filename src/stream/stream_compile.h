@@ -34,6 +34,8 @@ struct leat_expr *leat_compile_and(struct leat_compile *cc, struct leat_expr *a,
 int leat_compile_get(struct leat_compile *cc, const struct json_t *json, struct leat_cnode **ret_node);
 int leat_compile_projection(struct leat_compile *cc, const struct json_t *json, struct leat_cnode **ret_node);
 int leat_compile_filter(struct leat_compile *cc, const struct json_t *json, struct leat_cnode **ret_node);
+/* Takes "time IS NOT NULL" out from @node down, for an aggregate that drops rows whose window is NULL by itself. */
+void leat_compile_time_check_drop(struct leat_cnode *node);
 int leat_compile_union(struct leat_compile *cc, const struct json_t *json, struct leat_cnode **ret_node);
 int leat_compile_unnest(struct leat_compile *cc, const struct json_t *json, struct leat_cnode **ret_node);
 

@@ -45,6 +45,8 @@ static int groups_finish(struct leat_compile *cc, struct leat_cnode *agg)
         if (window >= 0)
                 agg->agg->window = agg->props[window];
         agg->agg->late_check = window >= 0 && input->append_only;
+        if (agg->agg->late_check)
+                leat_compile_time_check_drop(input);
         agg->agg->always = agg->group_count == 0;
         agg->types[agg->group_count] = leat_type_of(LEAT_T_BIGINT);
         agg->state_columns = agg->group_count + 1;

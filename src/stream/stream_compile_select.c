@@ -129,12 +129,20 @@ static int map_apply(struct leat_compile *cc, const json_t *map, struct leat_cno
         return leat_compile_select_finish(cc, node);
 }
 
+/* True for "time IS NOT NULL" over a topic's event time, which every tumble() brings. */
+static bool is_time_check(const struct leat_expr *cond, const struct leat_cnode *input)
+{
+        return cond->cls == LEAT_X_POST && strcmp(cond->name, "IS NOT NULL") == 0 && cond->args[0]->cls == LEAT_X_REF &&
+               input->props[cond->args[0]->index].kind == LEAT_TIME_EVENT;
+}
+
 int leat_compile_filter(struct leat_compile *cc, const json_t *json, struct leat_cnode **ret_node)
 {
-        struct leat_cnode *input, *node;
+        struct leat_cnode *input, *timed, *node;
         const json_t *list = json_object_get(json, "expressions");
         LEAT_TRY(leat_compile_child(cc, json, 0, &input));
-        node = identity_new(cc, input);
+        timed = identity_new(cc, input); /* by itself, so that it can be left out */
+        node = identity_new(cc, timed);
         for (size_t i = 0; i < json_array_size(list); i++) {
                 struct leat_expr *cond;
                 LEAT_TRY(leat_compile_expr(cc, json_array_get(list, i), input->column_count, &cond));
@@ -142,10 +150,22 @@ int leat_compile_filter(struct leat_compile *cc, const json_t *json, struct leat
                         return leat_compile_refuse(cc, cond->position,
                                                    "use the window in the view that reads the topic",
                                                    "a window over rows that change");
-                node->where = leat_compile_and(cc, node->where, cond);
+                if (is_time_check(cond, input))
+                        timed->where = cond;
+                else
+                        node->where = leat_compile_and(cc, node->where, cond);
         }
         *ret_node = node;
         return map_apply(cc, json_object_get(json, "projection_map"), node);
+}
+
+void leat_compile_time_check_drop(struct leat_cnode *node)
+{
+        while (node->op == LEAT_OP_SELECT || node->op == LEAT_OP_LOOKUP) {
+                if (node->op == LEAT_OP_SELECT && node->where != NULL && is_time_check(node->where, node->inputs[0]))
+                        node->where = NULL;
+                node = node->inputs[0];
+        }
 }
 
 /* ---- sources ------------------------------------------------------------------------------------ */

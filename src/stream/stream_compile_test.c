@@ -48,6 +48,47 @@ static void refused(struct stream_fixture *fx, const char *sql, const char *at, 
                 leat_test_fail(__FILE__, __LINE__, "%s: position %d, message %s", sql, err.position, err.message);
 }
 
+/* WITH is its definition, wherever it is named. */
+LEAT_TEST(compile_with)
+{
+        struct stream_fixture *fx = stream_fixture_new();
+        golden(fx,
+               "WITH q AS (SELECT site, weight FROM scans WHERE weight > 3), r AS (SELECT site AS k FROM q UNION ALL "
+               "SELECT "
+               "'all' FROM q) SELECT k, count(*) FROM r GROUP BY k",
+               "topic [scans (weight, site)]");
+        golden(fx, "WITH q(k, n) AS MATERIALIZED (SELECT site, count(*) FROM scans GROUP BY site) SELECT max(n) FROM q",
+               "topic [scans (site)]");
+        refused(fx,
+                "WITH RECURSIVE q AS (SELECT weight AS n FROM scans UNION ALL SELECT n + 1 FROM q) SELECT max(n) FROM "
+                "q",
+                NULL, "recursive CTE");
+        stream_fixture_free(fx);
+}
+
+/* A row without time has no window, which GROUP BY over the window knows by itself: no filter is left. */
+LEAT_TEST(compile_time_check)
+{
+        struct stream_fixture *fx = stream_fixture_new();
+        struct leat_stream_graph *graph;
+        struct leat_error err = {0};
+        static const char with[] =
+                "(SELECT *, leat_window_start(ts, INTERVAL '10 seconds') AS window_start FROM scans WHERE ts "
+                "IS NOT NULL)";
+        for (int grouped = 0; grouped < 2; grouped++) {
+                bool filtered = false;
+                char sql[300];
+                snprintf(sql, sizeof sql, "SELECT %s, count(*) AS n FROM %s WHERE site <> 'a' GROUP BY 1",
+                         grouped ? "window_start" : "site", with);
+                CHECK_OK(stream_fixture_compile(fx, sql, NULL, &graph, &err), &err);
+                for (uint32_t i = 0; i < graph->node_count; i++)
+                        filtered |=
+                                graph->nodes[i].where != NULL && strstr(graph->nodes[i].where, "IS NOT NULL") != NULL;
+                CHECK_INT(filtered, !grouped);
+        }
+        stream_fixture_free(fx);
+}
+
 LEAT_TEST(compile_shapes)
 {
         struct stream_fixture *fx = stream_fixture_new();

@@ -237,6 +237,12 @@ struct leat_cacc {
 struct leat_cdistinct {
         struct leat_expr *value, *filter;
 };
+/* A WITH of the plan: its definition takes the place of each reference. */
+struct leat_cte {
+        int64_t index;
+        const struct json_t *definition;
+        struct leat_cte *next;
+};
 struct leat_compile {
         struct leat_arena *arena;
         const struct leat_stream_relation *relations;
@@ -244,6 +250,7 @@ struct leat_compile {
         const struct leat_stream_options *options;
         struct leat_stream_graph *graph;
         uint32_t node_count, depth;
+        struct leat_cte *ctes;
         struct leat_error *err;
 };
 int leat_compile_refuse(struct leat_compile *cc, int position, const char *hint, const char *fmt, ...)

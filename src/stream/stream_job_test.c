@@ -573,6 +573,13 @@ LEAT_TEST(job_lookup)
                   "stations u ON t.id = u.id GROUP BY ALL",
                   NULL, NULL);
 }
+LEAT_TEST(job_with)
+{
+        check_one(
+                "WITH q AS (SELECT site, weight FROM scans WHERE weight > 3), r AS (SELECT site AS k FROM q UNION ALL "
+                "SELECT 'all' FROM q) SELECT k, count(*) AS n FROM r GROUP BY k",
+                NULL, NULL);
+}
 LEAT_TEST(job_union)
 {
         check_one("SELECT k, count(*) AS n FROM (SELECT site AS k, weight FROM scans UNION ALL SELECT package_id, 3 "

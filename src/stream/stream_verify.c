@@ -396,6 +396,7 @@ static bool is_float(const struct leat_type *type)
         return type->id == LEAT_T_DOUBLE || type->id == LEAT_T_FLOAT;
 }
 
+/* @time_column < 0: all rows; else those that have a time, from @horizon on. */
 static int sorted(struct verify *v, struct leat_batch *rows, int32_t time_column, int64_t horizon,
                   struct leat_batch **ret_rows, struct leat_error *err)
 {
@@ -409,7 +410,7 @@ static int sorted(struct verify *v, struct leat_batch *rows, int32_t time_column
                 slot->types[i] = rows->columns[i].type;
         leat_delta_add(&slot->delta, rows, NULL);
         leat_buf_printf(&sql, "FROM leat_scan('%u.0')", base);
-        if (horizon != INT64_MIN)
+        if (time_column >= 0)
                 leat_buf_printf(&sql, " WHERE epoch_us(c%d) >= %" PRId64, time_column, horizon);
         for (uint32_t pass = 0; pass < 2; pass++) /* floats last: they may differ in their last digits */
                 for (uint32_t i = 0; i < rows->column_count; i++)
@@ -487,8 +488,9 @@ static int compare(struct verify *v, const struct leat_object *view, struct leat
                 horizon = w - graph->retention_us + 2 * def->bucket_us;
         LEAT_TRY(view_rows(v, view, &have, err));
         LEAT_TRY(batch_run(v, view, &want, err));
-        LEAT_TRY(sorted(v, have, graph->output.time_column, horizon, &have, err));
-        LEAT_TRY(sorted(v, want, graph->output.time_column, horizon, &want, err));
+        int32_t time = graph->retention_us > 0 ? graph->output.time_column : -1;
+        LEAT_TRY(sorted(v, have, time, horizon, &have, err));
+        LEAT_TRY(sorted(v, want, time, horizon, &want, err));
         ret->tick = v->tick.tick;
         ret->rows = have->rows;
         ret->batch_rows = want->rows;

@@ -124,6 +124,22 @@ def test_quarantine_has_the_reason(filled):
     assert bad > 20 and bad + good == 3300
 
 
+def test_rows_without_time(leat):
+    """They lie in no window, and no retention can tell their age: the view and its query agree."""
+    leat.sql("CREATE TOPIC t (k TEXT, seen TIMESTAMPTZ, WATERMARK FOR seen AS seen - INTERVAL '2 seconds')")
+    leat.sql("CREATE MATERIALIZED VIEW tumbled AS SELECT window_start, count(*) AS n FROM tumble(t, seen, INTERVAL '10 seconds') GROUP BY 1")
+    leat.sql("CREATE MATERIALIZED VIEW hopped AS SELECT window_start, count(*) AS n "
+             "FROM hop(t, seen, INTERVAL '5 seconds', INTERVAL '10 seconds') GROUP BY 1")
+    leat.sql("CREATE MATERIALIZED VIEW kept WITH (retention = '3000 days') AS WITH q AS (SELECT * FROM t) SELECT k, seen FROM q")
+    leat.produce("t", [{"k": "a", "seen": BASE.isoformat()}, {"k": "b", "seen": None}, {"k": "c"}])
+    leat.sql("SET leat.freshness = 'now'")
+    assert leat.sql("SELECT n FROM tumbled") == leat.sql("SELECT count(*) FROM tumble(t, seen, INTERVAL '10 seconds') GROUP BY window_start") == [(1,)]
+    assert leat.sql("SELECT n FROM hopped") == [(1,), (1,)]
+    assert leat.sql("SELECT k FROM kept") == [("a",)]
+    for view in ("tumbled", "hopped", "kept"):
+        assert " 0 differ" in leat.cli("verify", "--data", leat.data, "--view", view, "--kafka", leat.kafka).stdout
+
+
 def test_emit_on_window_close(leat):
     leat.sql("CREATE TOPIC t (k TEXT, seen TIMESTAMPTZ NOT NULL, WATERMARK FOR seen AS seen - INTERVAL '2 seconds')")
     leat.sql("CREATE MATERIALIZED VIEW closed AS SELECT k, window_start, count(*) AS n "
