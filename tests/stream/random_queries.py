@@ -128,7 +128,7 @@ def make_schema(rng):
     shared = [make_column(rng, "k", "text", True), make_column(rng, "n", "int", True)]
     kinds = [k for k in SQL_TYPES]
     for number in range(2):
-        columns = [Column("id", "big", not_null=True), Column("ts", "tstz", not_null=True), *shared]
+        columns = [Column("id", "big", not_null=True), Column("ts", "tstz", not_null=number == 0), *shared]
         for i, kind in enumerate(["int", "float", "text", "bool"] + rng.sample(kinds, rng.randrange(3, 9))):
             columns.append(make_column(rng, f"c{i}", kind))
         topics.append(Topic(f"ev{number}", columns, partitions=rng.choice([1, 2, 3, 4])))
@@ -320,6 +320,8 @@ class Query:
     time: str = ""           # its column with the window_start or event time, when windows go away
     size_s: int = 0
     early: bool = False      # must be made before there are rows
+    hazard: bool = False     # as a batch it fails
+    timed: bool = False      # rows without a time are not kept
     bases: set = field(default_factory=set)
 
 
@@ -354,15 +356,17 @@ class Generator:
             leat = f"hop({name}, ts, INTERVAL '{slide} seconds', {span}{extra})"
             start = (f"SELECT * FROM (SELECT *, unnest([{floor(step)} - i * {step} for i in range(0, {(us + step - 1) // step})]) AS w_us "
                      f"FROM {oracle}) WHERE w_us + {us} > epoch_us(ts)")
-        text = (f"(SELECT *, make_timestamptz(w_us) AS window_start, make_timestamptz(w_us + {us}) AS window_end FROM ({start}))")
+        text = (f"(SELECT *, make_timestamptz(w_us) AS window_start, make_timestamptz(w_us + {us}) AS window_end FROM ({start}) WHERE ts IS NOT NULL)")
         return leat, text, columns + [Column("window_start", "tstz", True), Column("window_end", "tstz", True)], size
 
-    def lookup(self, leat, oracle, columns):
+    def lookup(self, leat, oracle, columns, prefix="r_"):
         """Joins a relation with a keyed topic; all columns get names of their own."""
         rng = self.rng
         topic = self.topics[rng.choice(["ref0", "ref1"])]
         kind = rng.choice(["JOIN", "LEFT JOIN"])
-        on = " AND ".join(f"e.{key} = r.{key}" for key in topic.keys)
+        asked = {"k": ["e.k", "e.k", "e.c2", "coalesce(e.k, 'a')", "lower(e.k)"], "n": ["e.n", "e.n", "(e.n % 7)", "e.c0"]}
+        on = " AND ".join(rng.choice([f"{what} = r.{key}", f"r.{key} = {what}"]) for key in topic.keys
+                          for what in [rng.choice(asked[key])])
         rest = [c for c in topic.columns if c.name not in topic.keys]
         if rng.random() < 0.3:
             scope = Scope(rng, [Column(f"r.{c.name}", c.kind, c.low) for c in rest])
@@ -370,8 +374,8 @@ class Generator:
         if rng.random() < 0.2:
             on += f" AND {Scope(rng, [Column('e.id', 'big')]).bool_expr(0)}"
         version = "AND greatest(e.phase, ⟨born⟩) >= r.valid_from AND greatest(e.phase, ⟨born⟩) < r.valid_to"
-        extra = [Column(f"r_{c.name}", c.kind, c.low) for c in topic.columns]
-        chosen = ", ".join(f"r.{c.name} AS r_{c.name}" for c in topic.columns)
+        extra = [Column(f"{prefix}{c.name}", c.kind, c.low) for c in topic.columns]
+        chosen = ", ".join(f"r.{c.name} AS {prefix}{c.name}" for c in topic.columns)
         return (f"(SELECT e.*, {chosen} FROM {leat} e {kind} {topic.name} r ON {on})",
                 f"(SELECT e.*, {chosen} FROM {oracle} e {kind} {topic.name} r ON {on} {version})", columns + extra)
 
@@ -401,6 +405,8 @@ class Generator:
             tail += rng.choice([" HAVING count(*) > 2", " HAVING count(*) % 2 = 0", f" HAVING {scope.aggregate(updating)[0]} IS NOT NULL",
                                 f" HAVING bool_or({scope.bool_expr()})", f" HAVING sum({scope.int_expr()}) > 10"])
         head = f"SELECT {', '.join(items)} FROM "
+        if rng.random() < 0.15:
+            return f"WITH q AS (SELECT * FROM {leat}{where}) {head}q{tail}", head + oracle + self.with_late(where, late) + tail, out
         return head + leat + where + tail, head + oracle + self.with_late(where, late) + tail, out
 
     def with_late(self, where, late):
@@ -417,7 +423,7 @@ class Generator:
         head = f"SELECT {', '.join(items)} FROM "
         return head + leat + where, head + oracle + self.with_late(where, keep), out
 
-    def source(self, windowed):
+    def source(self, windowed, joined=0.3):
         """A relation over an append topic: perhaps in a window, perhaps joined, perhaps through a subquery."""
         rng = self.rng
         leat, oracle, columns = self.topic()
@@ -427,9 +433,11 @@ class Generator:
             leat, oracle = f"(SELECT * FROM {leat}{where})", f"(SELECT * FROM {oracle}{where})"
         if windowed:
             leat, oracle, columns, size = self.window(leat, oracle, columns)
-        if rng.random() < 0.3:
+        if rng.random() < joined:
             leat, oracle, columns = self.lookup(leat, oracle, columns)
             lookup = True
+            if rng.random() < 0.25:
+                leat, oracle, columns = self.lookup(leat, oracle, columns, "s_")
         items = next((c for c in columns if c.kind == "list"), None)
         if items and not windowed and rng.random() < 0.3:
             both = f"(SELECT *, unnest({items.name}) AS item FROM "
@@ -447,13 +455,31 @@ class Generator:
     def query(self):
         """One random query."""
         rng = self.rng
-        shape = rng.choices(["group", "window", "late", "closed", "rows", "union", "nested", "view", "view_rows", "keyed", "retained"],
-                            [5, 5, 2, 3, 2, 2, 3, 5, 1, 2, 1])[0]
+        shape = rng.choices(["group", "window", "late", "closed", "rows", "union", "nested", "view", "view_rows", "keyed", "retained", "hazard"],
+                            [5, 5, 2, 3, 2, 2, 3, 5, 1, 2, 1, 1])[0]
         return getattr(self, f"make_{shape}")()
 
     def make_group(self):
         leat, oracle, columns, _, lookup = self.source(False)
         return Query(*self.grouped(leat, oracle, columns, False), lookup=lookup)
+
+    def make_hazard(self):
+        """An expression that some rows cannot be put into: these go to quarantine, the others count."""
+        windowed = self.rng.random() < 0.4
+        leat, oracle, columns, size, lookup = self.source(windowed, joined=0)
+        column = self.rng.choice([c for c in columns if c.kind in ("text", "int", "small")])
+        bad, fails = {"text": (f"CAST({column.name} AS INT)", f"{column.name} IS NOT NULL AND TRY_CAST({column.name} AS INT) IS NULL"),
+                      "int": (f"CAST({column.name} AS SMALLINT)", f"abs({column.name}::BIGINT) > 32767 AND {column.name} <> -32768"),
+                      "small": (f"CAST({column.name} AS TINYINT)", f"{column.name} NOT BETWEEN -128 AND 127")}[column.kind]
+        leat, oracle = f"(SELECT *, {bad} AS hz FROM {leat})", (f"(SELECT *, TRY_CAST({column.name} AS BIGINT) AS hz FROM {oracle} "
+                                                               f"WHERE ({fails}) IS NOT TRUE)")
+        scope = Scope(self.rng, [c for c in columns if c.exact])
+        groups = (["window_start"] if windowed else []) + [scope.group_expr()[0] for _ in range(self.rng.randrange(2))]
+        items = [f"{g} AS g{i}" for i, g in enumerate(groups)] + ["count(*) AS a0", "sum(hz) AS a1", "max(hz) AS a2"]
+        out = [Column(f"g{i}", "ts", True) for i in range(len(groups))] + [Column("a0", "count"), Column("a1", "huge"), Column("a2", "count")]
+        tail = f" GROUP BY {', '.join(str(i + 1) for i in range(len(groups)))}" if groups else ""
+        both = f"SELECT {', '.join(items)} FROM "
+        return Query(both + leat + tail, both + oracle + tail, out, lookup=lookup, hazard=True, size_s=size)
 
     def make_window(self):
         leat, oracle, columns, size, lookup = self.source(True)
@@ -497,7 +523,7 @@ class Generator:
 
     def make_rows(self):
         leat, oracle, columns, _, lookup = self.source(False)
-        return Query(*self.row_query(leat, oracle, columns, ["id", "ts"]), lookup=lookup, updating=False,
+        return Query(*self.row_query(leat, oracle, columns, ["id", "ts"], "ts IS NOT NULL"), lookup=lookup, updating=False, timed=True,
                      options={"retention": "3000 days"})
 
     def make_union(self):
@@ -533,7 +559,7 @@ class Generator:
         return Query(*self.grouped(f"({inner[0]})", f"({inner[1]})", inner[2], True), lookup=lookup, size_s=size)
 
     def make_view(self):
-        name, base = self.view_over(lambda q: not q.retention_s)
+        name, base = self.view_over(lambda q: not q.retention_s and not q.hazard)
         if base is None:
             return self.make_group()
         leat, oracle = name, f"({base.oracle})"
@@ -541,15 +567,17 @@ class Generator:
         if not [c for c in columns if c.exact]:
             return self.make_group()
         query = Query(*self.grouped(leat, oracle, columns, base.updating), lookup=base.lookup, drops=base.drops, early=base.early)
+        query.options = {k: v for k, v in base.options.items() if k == "pipeline"}
         query.bases = {name} | base.bases
         return query
 
     def make_view_rows(self):
-        name, base = self.view_over(lambda q: q.updating and not q.retention_s)
+        name, base = self.view_over(lambda q: q.updating and not q.retention_s and not q.hazard)
         if base is None or not [c for c in base.columns if c.exact]:
             return self.make_nested()
         leat, oracle, columns = self.row_query(name, f"({base.oracle})", base.columns, [])
-        return Query(leat, oracle, columns, lookup=base.lookup, drops=base.drops, early=base.early, bases={name} | base.bases)
+        return Query(leat, oracle, columns, lookup=base.lookup, drops=base.drops, early=base.early, bases={name} | base.bases,
+                     options={k: v for k, v in base.options.items() if k == "pipeline"})
 
     def make_keyed(self):
         """Over a keyed topic, whose rows come and go."""
