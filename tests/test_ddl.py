@@ -159,7 +159,7 @@ def test_sessions_define_at_once(shared_leat):
         except psycopg.Error as failure:
             failures.append(str(failure))
 
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    threads = [threading.Thread(target=work, args=(number,), daemon=True) for number in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -189,7 +189,7 @@ def test_killed_in_the_middle_of_definitions(leat, scale):
             except psycopg.Error:
                 pass
 
-        thread = threading.Thread(target=define)
+        thread = threading.Thread(target=define, daemon=True)
         thread.start()
         time.sleep(0.2 + 0.1 * (turn % 4))
         leat.kill()

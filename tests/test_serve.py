@@ -128,7 +128,7 @@ def test_sessions_begin_at_the_same_time(leat):
             failures.append(str(failure))
 
     for _ in range(3):
-        threads = [threading.Thread(target=session) for _ in range(8)]
+        threads = [threading.Thread(target=session, daemon=True) for _ in range(8)]
         for thread in threads:
             thread.start()
         for thread in threads:

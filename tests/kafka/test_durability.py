@@ -19,7 +19,7 @@ class Writer(threading.Thread):
     """An idempotent producer that numbers its records per partition and notes what was acknowledged."""
 
     def __init__(self, server):
-        super().__init__()
+        super().__init__(daemon=True)  # a failed test must not keep the whole run from ending
         self.producer = ck.Producer({"bootstrap.servers": server.kafka, "enable.idempotence": True, "linger.ms": 2,
                                      "message.timeout.ms": 120_000, "reconnect.backoff.max.ms": 200})
         self.acked, self.failed, self.sent, self.stopped = {}, [], 0, False
