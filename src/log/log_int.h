@@ -249,6 +249,7 @@ struct leat_log_partition {
         uint32_t seg_count, seg_cap;
         struct leat_log_memory mem;
         int64_t snapshot_bytes; /* appended since the last snapshot */
+        int64_t kept_offset;    /* what batches below say of producers is durable in producers.roll */
         int64_t index_bytes;    /* appended since the last flush of the index */
         struct leat_log_file checkpoint;
         uint64_t checkpoint_number;
@@ -262,6 +263,7 @@ struct leat_log_partition {
         enum leat_log_sync_state sync_state;
         bool sync_again;  /* asked for while running */
         bool save_wanted; /* write index and snapshot although little has changed */
+        bool keep_wanted; /* write producers.roll: segments wait for it to be removed */
         struct leat_log_waiter *waiters, **waiters_tail;
         struct leat_log_partition *sync_next; /* pool.lock */
 };

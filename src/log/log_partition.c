@@ -216,7 +216,8 @@ int leat_log_partition_begin(struct leat_log_partition *part, struct leat_error 
         rc = leat_log_file_get(seg->files, &seg->log, true, &fd, err);
         if (rc == 0) {
                 seg->pinned = true;
-                /* A file of that name can only be the rest of an earlier failure. */
+                /* Files of that name can only be the rest of an earlier failure. */
+                LEAT_LOG_IGNORE(leat_os_unlink(seg->index.path, NULL)); /* there is none, as a rule */
                 rc = leat_os_ftruncate(fd, seg->log.path, 0, err);
         }
         if (rc != 0) {
@@ -301,22 +302,26 @@ static int remember_batch(void *arg, const struct leat_log_batch *batch, int64_t
 /* Takes the newer of the two snapshots that does not reach beyond @end. */
 static int64_t remember_snapshot(struct leat_log_partition *part, int64_t end)
 {
-        static const char *const names[] = {"producers", "producers.roll"};
+        enum { CASUAL, KEPT, SNAPSHOTS };
+        static const char *const names[SNAPSHOTS] = {[CASUAL] = "producers", [KEPT] = "producers.roll"};
         int64_t best = -1;
 
-        for (size_t i = 0; i < LEAT_ARRAY_LEN(names); i++) {
+        for (size_t i = 0; i < SNAPSHOTS; i++) {
                 struct leat_log_memory mem = {0};
                 struct leat_buf file = LEAT_BUF_INIT;
                 char *path = leat_asprintf("%s/%s", part->dir, names[i]);
                 int64_t offset;
 
                 if (leat_os_read_file(path, 64 << 20, &file, NULL) == 0 &&
-                    leat_log_memory_parse(leat_buf_view(&file), &mem, &offset, NULL) == 0 && offset <= end &&
-                    offset > best) {
-                        leat_log_memory_done(&part->mem);
-                        part->mem = mem;
-                        mem = (struct leat_log_memory){0};
-                        best = offset;
+                    leat_log_memory_parse(leat_buf_view(&file), &mem, &offset, NULL) == 0 && offset <= end) {
+                        if (i == KEPT)
+                                part->kept_offset = offset;
+                        if (offset > best) {
+                                leat_log_memory_done(&part->mem);
+                                part->mem = mem;
+                                mem = (struct leat_log_memory){0};
+                                best = offset;
+                        }
                 }
                 leat_log_memory_done(&mem);
                 leat_buf_done(&file);

@@ -2,9 +2,12 @@
 /*
  * leat/log: what goes away: retention by time and size, DeleteRecords.
  *
- * Whole segments are removed, oldest first, never the last. The new start of
- * the log is made durable before a file is removed, so that after a crash no
- * gap is taken for a loss.
+ * Whole segments are removed, oldest first, never the last. Two things are made
+ * durable before a file is removed: the new start of the log, so that after a
+ * crash no gap is taken for a loss, and what the segment's batches say of
+ * idempotent producers and epochs (producers.roll), so that nobody's newest
+ * sequence number is forgotten. A segment that still waits for the second is
+ * below the start, read by nobody, and removed by a later round.
  */
 #include "log_int.h"
 
@@ -26,8 +29,14 @@ static void apply_start(struct leat_log_partition *part, int64_t start)
         pthread_mutex_lock(&part->lock);
         part->start = LEAT_MAX(part->start, start);
         gone = leat_malloc((part->seg_count + 1) * sizeof(struct leat_log_segment *));
-        while (part->seg_count > 1 && part->segs[0]->end <= part->start && !leat_log_segment_dirty(part->segs[0]))
+        while (part->seg_count > 1 && part->segs[0]->end <= part->start && !leat_log_segment_dirty(part->segs[0])) {
+                if (part->segs[0]->end > part->kept_offset) {
+                        part->keep_wanted = true;
+                        leat_log_partition_want_sync(part);
+                        break;
+                }
                 gone[count++] = leat_log_partition_take_seg(part, 0);
+        }
         leat_log_memory_trim(&part->mem, part->start, INT64_MAX);
         pthread_mutex_unlock(&part->lock);
         for (uint32_t i = 0; i < count; i++) {

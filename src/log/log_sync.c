@@ -165,7 +165,8 @@ static bool round_begin(struct leat_log_partition *part, struct round *round)
         round->write = seg->bytes > seg->synced;
         round->closed = seg->sealed;
         leat_buf_clear(&round->snapshot);
-        if (!seg->sealed && (part->save_wanted || part->snapshot_bytes >= leat_log_partition_snapshot_every(part))) {
+        if (!seg->sealed && (part->save_wanted || part->keep_wanted ||
+                             part->snapshot_bytes >= leat_log_partition_snapshot_every(part))) {
                 part->snapshot_bytes = 0;
                 leat_log_memory_write(&part->mem, part->end, &round->snapshot);
         }
@@ -187,31 +188,39 @@ static int round_sync(struct leat_log_partition *part, struct round *round, stru
         return rc;
 }
 
+/* Lock held, given up and taken again. Makes durable what all batches below
+ * @offset, which are synced, say of producers. Only then may segments below be
+ * removed (log_retain.c): they would take with them what nobody could learn again. */
+static void memory_keep(struct leat_log_partition *part, const struct leat_buf *snapshot, int64_t offset)
+{
+        struct leat_error err = {0};
+        char *path = leat_asprintf("%s/producers.roll", part->dir);
+        int rc;
+
+        pthread_mutex_unlock(&part->lock);
+        rc = leat_os_replace_file(path, leat_buf_view(snapshot), true, &err);
+        if (rc != 0) /* housekeeping asks again */
+                leat_diag_error("log", "snapshot not written", &err);
+        free(path);
+        pthread_mutex_lock(&part->lock);
+        part->keep_wanted = false;
+        if (rc == 0)
+                part->kept_offset = LEAT_MAX(part->kept_offset, offset);
+}
+
 /* Lock held, given up and taken again. The segment is complete and synced:
  * closes its index, and writes the state of producers durably, so that no
  * crash makes recovery read closed segments. */
 static void segment_finish(struct leat_log_partition *part, struct leat_log_segment *seg)
 {
         struct leat_buf snapshot = seg->roll_snapshot;
-        struct leat_error err = {0};
-        char *path;
-        int rc;
 
         seg->roll_snapshot = (struct leat_buf)LEAT_BUF_INIT;
-        if (!seg->index_ready || leat_log_index_flush(seg, seg->bytes, true, &err) != 0)
+        if (!seg->index_ready || leat_log_index_flush(seg, seg->bytes, true, NULL) != 0)
                 seg->index_ready = false; /* is completed when it is next needed */
-        if (snapshot.len == 0) {
-                leat_buf_done(&snapshot);
-                return;
-        }
-        pthread_mutex_unlock(&part->lock);
-        path = leat_asprintf("%s/producers.roll", part->dir);
-        rc = leat_os_replace_file(path, leat_buf_view(&snapshot), true, &err);
-        if (rc != 0)
-                leat_diag_error("log", "snapshot not written", &err);
-        free(path);
+        if (snapshot.len > 0)
+                memory_keep(part, &snapshot, seg->end);
         leat_buf_done(&snapshot);
-        pthread_mutex_lock(&part->lock);
 }
 
 /* Lock held. The log now ends at the high watermark again: what came after it
@@ -300,6 +309,8 @@ static bool sync_round(struct leat_log_partition *part, struct round *round)
         pthread_mutex_lock(&part->lock);
         if (rc == 0 && round->seg->sealed && round->seg->synced >= round->seg->bytes)
                 segment_finish(part, round->seg);
+        if (rc == 0 && part->keep_wanted && round->snapshot.len > 0)
+                memory_keep(part, &round->snapshot, round->end);
         if (rc == 0)
                 leat_log_partition_save(part, &round->snapshot);
         leat_log_segment_unref(round->seg);
@@ -314,6 +325,8 @@ static void save_idle(struct leat_log_partition *part, struct round *round)
         leat_buf_clear(&round->snapshot);
         part->snapshot_bytes = 0;
         leat_log_memory_write(&part->mem, part->end, &round->snapshot);
+        if (part->keep_wanted)
+                memory_keep(part, &round->snapshot, part->end);
         leat_log_partition_save(part, &round->snapshot);
 }
 
@@ -349,7 +362,7 @@ static void pool_run(struct leat_log_partition *part)
         part->sync_state = LEAT_LOG_SYNC_RUNNING;
         part->sync_again = false;
         more = sync_round(part, &round) && round.closed;
-        if (part->save_wanted && !first_dirty(part))
+        if ((part->save_wanted || part->keep_wanted) && !first_dirty(part))
                 save_idle(part, &round);
         part->sync_state = LEAT_LOG_SYNC_IDLE;
         if ((more || part->sync_again || part->waiters) && first_dirty(part))
