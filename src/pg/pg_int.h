@@ -63,7 +63,7 @@ int leat_pg_bind_decode(struct leat_arena *arena, struct leat_view body, struct 
 enum {
         LEAT_PG_MSG_STARTUP = 256, /* the startup packet, without its length */
         LEAT_PG_MSG_TOO_BIG
-}; /* stands for a message over pg.message.bytes: its type, its length (be32) */
+}; /* stands for a message over pg.message.bytes: its type (QPBFd), its length (be32) */
 
 /* One message of the client, waiting for its turn. */
 struct leat_pg_msg {

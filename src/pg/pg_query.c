@@ -5,13 +5,13 @@
  *
  *   simple     Q -> (RowDescription DataRow* | CopyOut…)* CommandComplete … ReadyForQuery
  *   extended   Parse Bind Describe Execute Close Flush Sync; after an error all
- *              messages up to the next Sync are dropped
+ *              messages up to the next Sync are dropped, a Query among them too
  */
 #include <stdio.h>
 
 #include "pg_int.h"
 
-enum { PG_FLUSH_BYTES = 64 * 1024, PG_NAMES_MAX = 10000 };
+enum { PG_FLUSH_BYTES = 64 * 1024, PG_NAMES_MAX = 10000, PG_PORTALS_MAX = 1000 };
 
 static void send_empty(struct leat_pg_session *s, char type)
 {
@@ -375,6 +375,12 @@ static int handle_bind(struct leat_pg_session *s, struct leat_view body, struct 
         if (old != NULL)
                 drop_portal(s, old);
 
+        uint32_t count = 0;
+        for (struct leat_pg_portal *other = s->portals; other != NULL; other = other->next)
+                count++;
+        if (count >= PG_PORTALS_MAX)
+                return leat_error_set(err, LEAT_ETOOBIG, "too many portals in one session (%u)", count);
+
         static const struct leat_pg_desc nothing;
         struct leat_pg_portal *p = leat_calloc(1, sizeof *p);
         p->arena = leat_arena_new(1024);
@@ -507,8 +513,6 @@ static void handle_extended(struct leat_pg_session *s, const struct leat_pg_msg 
         struct leat_view body = leat_view_of(msg->body, msg->len);
         struct leat_cursor cur = leat_cursor_of(body);
         int rc = 0;
-        if (s->skip_to_sync)
-                return;
         switch (msg->type) {
         case 'P':
                 rc = handle_parse(s, &cur, &err);
@@ -539,11 +543,9 @@ static bool handle_too_big(struct leat_pg_session *s, const struct leat_pg_msg *
 {
         struct leat_error err = {0};
         char type = (char)msg->body[0];
-        bool extended = strchr("PBDEC", type) != NULL && type != '\0';
-        if (!extended && type != 'Q' && type != 'F')
-                return type != 'X'; /* the rest of a COPY IN, say: it has no answer */
-        if (extended && s->skip_to_sync)
-                return true;
+        bool extended = type == 'P' || type == 'B';
+        if (type == 'd')
+                return true; /* of a COPY IN that was refused: it has no answer */
         leat_error_set(&err, LEAT_ETOOBIG, "a message of %u bytes is larger than pg.message.bytes allows (%lld)",
                        leat_get_be32(msg->body + 1), (long long)leat_param(LEAT_P_PG_MESSAGE_BYTES));
         leat_error_hint(&err, "Send rows in several statements or by a Kafka client; a statement's text is at most "
@@ -555,15 +557,22 @@ static bool handle_too_big(struct leat_pg_session *s, const struct leat_pg_msg *
         return leat_pg_flush(s);
 }
 
+/* What a client may send once its session has begun. */
+static bool is_known(uint16_t type)
+{
+        return type == LEAT_PG_MSG_TOO_BIG || (type != 0 && type < 256 && strchr("QPBDECHSdcfFX", type) != NULL);
+}
+
 bool leat_pg_handle(struct leat_pg_session *s, const struct leat_pg_msg *msg)
 {
         bool last = false;
         leat_arena_reset(s->arena);
+        if (s->skip_to_sync && msg->type != 'S' && msg->type != 'X' && is_known(msg->type))
+                return true;
         switch (msg->type) {
         case 'Q': {
                 struct leat_cursor cur = leat_cursor_of(leat_view_of(msg->body, msg->len));
                 const char *sql = leat_pg_read_cstr(&cur);
-                s->skip_to_sync = false;
                 if (cur.failed || leat_cursor_left(&cur) != 0) {
                         struct leat_error err = {0};
                         leat_error_set(&err, LEAT_EPROTO, "invalid Query message: %s",

@@ -343,11 +343,12 @@ static size_t read_message(struct leat_pg_session *s, struct leat_view data)
         if (data.len < 5)
                 return 0;
         uint32_t len = leat_get_be32(data.data + 1);
-        if (len < 4 || len > PG_LENGTH_MAX) {
+        bool large = (int64_t)len > leat_param(LEAT_P_PG_MESSAGE_BYTES);
+        if (len < 4 || len > PG_LENGTH_MAX || (large && memchr("QPBFd", data.data[0], 5) == NULL)) {
                 fatal(s, "08P01", "invalid message length");
                 return data.len;
         }
-        if ((int64_t)len > leat_param(LEAT_P_PG_MESSAGE_BYTES)) {
+        if (large) {
                 memcpy(s->skip_head, data.data, sizeof s->skip_head);
                 s->skip_bytes = (size_t)len - 4;
                 return 5;

@@ -8,6 +8,8 @@
 
 #include "query_int.h"
 
+enum { QUERY_PREPARED_MAX = 10000 };
+
 static int split(void *session, struct leat_arena *arena, const char *sql, uint32_t *ret_count,
                  struct leat_view **ret_parts, struct leat_error *err)
 {
@@ -212,6 +214,11 @@ static int open_prepare(struct query_cursor *cur, struct leat_error *err)
         struct query_stmt *st = cur->stmt;
         struct query_session *s = st->session;
         struct query_stmt *tried;
+        uint32_t count = 0;
+        for (const struct query_prepared *other = s->prepared; other != NULL; other = other->next)
+                count++;
+        if (count >= QUERY_PREPARED_MAX)
+                return leat_error_set(err, LEAT_ETOOBIG, "too many prepared statements in one session (%u)", count);
         if (find_prepared(s, st->stmt.name) != NULL)
                 return leat_error_set(err, LEAT_EEXISTS, "prepared statement \"%s\" already exists", st->stmt.name);
         struct leat_span at = st->stmt.inner->at;

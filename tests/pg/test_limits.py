@@ -71,9 +71,31 @@ def test_messages_that_are_too_large_one_by_one(server):
         answer = w.ask(wire.message(b"P", big), wire.parse("SELECT 1", "s"), wire.message(b"B", big), wire.message(b"S"))
         assert [kind for kind, _ in answer] == ["E"] and wire.fields(answer[0][1])["C"] == "54000"
         assert [kind for kind, _ in w.ask(wire.message(b"d", big), wire.query("SELECT 1"))] == ["T", "D", "C"]
-        w.send(b"Q" + struct.pack(">I", 2**31))
-        kind, body = w.read()
-        assert kind == "E" and wire.fields(body)["S"] == "FATAL"
+    for head in (b"Q" + struct.pack(">I", 2**31), b"Q" + struct.pack(">i", -1), b"S" + struct.pack(">I", 3_000_000)):
+        with wire.Wire(server) as w:
+            w.send(head)
+            kind, body = w.read()
+            assert kind == "E" and wire.fields(body)["S"] == "FATAL" and wire.fields(body)["C"] == "08P01"
+
+
+def test_everything_until_sync_is_dropped(server):
+    """As PostgreSQL does, a Query too: its answer would be taken for that of something else."""
+    with wire.Wire(server) as w:
+        w.send(wire.parse("SELECT nope"), wire.query("SELECT 1"), wire.parse("SELECT 2"), wire.message(b"S"))
+        assert [kind for kind, _ in w.until_ready()] == ["E"]
+        assert [kind for kind, _ in w.ask(wire.query("SELECT 1"))] == ["T", "D", "C"]
+
+
+def test_portals_are_counted(server):
+    def bind(name):
+        return wire.message(b"B", name.encode() + b"\0s\0" + struct.pack(">HHH", 0, 0, 0))
+
+    with wire.Wire(server) as w:
+        w.ask(wire.query("BEGIN"))
+        w.send(wire.parse("SELECT 1", "s"), *(bind(f"p{i}") for i in range(1000)), wire.message(b"S"))
+        assert [kind for kind, _ in w.until_ready()] == ["1"] + ["2"] * 1000
+        answer = w.ask(bind("one more"), wire.message(b"S"))
+        assert wire.fields(answer[0][1])["M"] == "too many portals in one session (1000)"
 
 
 @pytest.mark.parametrize("body", [b"", b"SELECT 1", b"SELECT 1\0more"])
