@@ -248,6 +248,40 @@ static void print_timestamp(struct leat_buf *out, int64_t us, char separator, co
                 leat_buf_add_str(out, " BC");
 }
 
+/* Seconds that the zone is ahead of UTC at @us. */
+static int32_t zone_offset(const struct leat_zone *zone, int64_t us)
+{
+        uint32_t low = 0, high = zone->count;
+        while (high - low > 1) {
+                uint32_t middle = low + (high - low) / 2;
+                if (zone->starts[middle] <= us)
+                        low = middle;
+                else
+                        high = middle;
+        }
+        return zone->offsets_s[low];
+}
+
+/* "+02", "-03:30", "+00:53:28", as PostgreSQL writes offsets. */
+static void print_local(struct leat_buf *out, int64_t us, const struct leat_zone *zone)
+{
+        bool infinite = us == LEAT_TIMESTAMP_INFINITY || us == -LEAT_TIMESTAMP_INFINITY;
+        int32_t offset_s = zone == NULL || zone->count == 0 || infinite ? 0 : zone_offset(zone, us);
+        uint32_t ahead = (uint32_t)(offset_s < 0 ? -offset_s : offset_s);
+        char text[16];
+        int64_t local;
+        if (__builtin_add_overflow(us, (int64_t)offset_s * 1000000, &local)) {
+                local = us;
+                ahead = 0;
+        }
+        int len = snprintf(text, sizeof text, "%c%02u", offset_s < 0 ? '-' : '+', ahead / 3600 % 100);
+        if (ahead % 3600 != 0)
+                len += snprintf(text + len, sizeof text - (size_t)len, ":%02u", ahead / 60 % 60);
+        if (ahead % 60 != 0)
+                snprintf(text + len, sizeof text - (size_t)len, ":%02u", ahead % 60);
+        print_timestamp(out, local, ' ', text);
+}
+
 static void print_interval_part(struct leat_buf *out, int64_t v, const char *unit, bool *first, bool *before)
 {
         if (v == 0)
@@ -335,9 +369,10 @@ static void print_quoted(struct leat_buf *out, struct leat_view text, bool in_ar
         leat_buf_u8(out, '"');
 }
 
-static bool print_value(const struct leat_column *col, uint64_t row, struct leat_buf *out);
+static bool print_value(const struct leat_column *col, uint64_t row, const struct leat_zone *zone,
+                        struct leat_buf *out);
 
-static void print_list(const struct leat_column *col, uint64_t row, struct leat_buf *out)
+static void print_list(const struct leat_column *col, uint64_t row, const struct leat_zone *zone, struct leat_buf *out)
 {
         const struct leat_list_entry *entry = (const struct leat_list_entry *)col->data + row;
         const struct leat_column *child = &col->children[0];
@@ -346,7 +381,7 @@ static void print_list(const struct leat_column *col, uint64_t row, struct leat_
                 if (i != 0)
                         leat_buf_u8(out, ',');
                 struct leat_buf text = LEAT_BUF_INIT;
-                if (!print_value(child, entry->offset + i, &text))
+                if (!print_value(child, entry->offset + i, zone, &text))
                         leat_buf_add_str(out, "NULL");
                 else if (child->type.id == LEAT_T_LIST)
                         leat_buf_add_view(out, leat_buf_view(&text));
@@ -357,14 +392,15 @@ static void print_list(const struct leat_column *col, uint64_t row, struct leat_
         leat_buf_u8(out, '}');
 }
 
-static void print_struct(const struct leat_column *col, uint64_t row, struct leat_buf *out)
+static void print_struct(const struct leat_column *col, uint64_t row, const struct leat_zone *zone,
+                         struct leat_buf *out)
 {
         leat_buf_u8(out, '(');
         for (uint32_t i = 0; i < col->type.child_count; i++) {
                 if (i != 0)
                         leat_buf_u8(out, ',');
                 struct leat_buf text = LEAT_BUF_INIT;
-                if (print_value(&col->children[i], row, &text))
+                if (print_value(&col->children[i], row, zone, &text))
                         print_quoted(out, leat_buf_view(&text), false);
                 leat_buf_done(&text);
         }
@@ -445,7 +481,7 @@ static void print_time(struct leat_buf *out, int64_t us)
         leat_buf_add(out, text, (size_t)(put_time(text, us) - text));
 }
 
-static bool print_value(const struct leat_column *col, uint64_t row, struct leat_buf *out)
+static bool print_value(const struct leat_column *col, uint64_t row, const struct leat_zone *zone, struct leat_buf *out)
 {
         if (col->validity != NULL && !((col->validity[row >> 6] >> (row & 63)) & 1))
                 return false;
@@ -472,7 +508,7 @@ static bool print_value(const struct leat_column *col, uint64_t row, struct leat
                 print_timestamp(out, AT(int64_t), ' ', "");
                 break;
         case LEAT_T_TIMESTAMPTZ:
-                print_timestamp(out, AT(int64_t), ' ', "+00");
+                print_local(out, AT(int64_t), zone);
                 break;
         case LEAT_T_INTERVAL:
                 print_interval(out, &AT(struct leat_interval));
@@ -481,10 +517,10 @@ static bool print_value(const struct leat_column *col, uint64_t row, struct leat
                 print_uuid(out, (const char *)col->data + row * 16);
                 break;
         case LEAT_T_LIST:
-                print_list(col, row, out);
+                print_list(col, row, zone, out);
                 break;
         case LEAT_T_STRUCT:
-                print_struct(col, row, out);
+                print_struct(col, row, zone, out);
                 break;
         default:
                 return false;
@@ -494,7 +530,13 @@ static bool print_value(const struct leat_column *col, uint64_t row, struct leat
 
 bool leat_column_print(const struct leat_column *col, uint32_t row, struct leat_buf *out)
 {
-        return print_value(col, row, out);
+        return print_value(col, row, NULL, out);
+}
+
+bool leat_column_print_in(const struct leat_column *col, uint32_t row, const struct leat_zone *zone,
+                          struct leat_buf *out)
+{
+        return print_value(col, row, zone, out);
 }
 
 /* ---- JSON ----------------------------------------------------------------------- */
@@ -556,7 +598,7 @@ static void json_value(const struct leat_column *col, uint64_t row, struct leat_
         else if (col->type.id == LEAT_T_TIMESTAMPTZ)
                 print_timestamp(out, AT(int64_t), 'T', "Z");
         else
-                print_value(col, row, out);
+                print_value(col, row, NULL, out);
         leat_buf_u8(out, '"');
 }
 

@@ -9,7 +9,8 @@
 
 /* ---- values (pg_value.c) -------------------------------------------------- */
 /* Appends the value with its length in front, as in DataRow; NULL is length -1. @binary false: text. */
-void leat_pg_value_put(const struct leat_column *col, uint32_t row, bool binary, struct leat_buf *out);
+void leat_pg_value_put(const struct leat_column *col, uint32_t row, bool binary, const struct leat_zone *zone,
+                       struct leat_buf *out);
 /* Reads a parameter of @type into row 0 of a fresh column; text values stay VARCHAR and are cast by the backend. */
 int leat_pg_value_get(struct leat_arena *arena, struct leat_view bytes, bool is_null, bool binary, uint32_t oid,
                       const struct leat_type *type, struct leat_column *ret_col, struct leat_error *err) LEAT_NODISCARD;
@@ -18,9 +19,10 @@ int leat_pg_param_text(struct leat_arena *arena, struct leat_view bytes, bool bi
                        const struct leat_type *type, struct leat_view *ret, struct leat_error *err) LEAT_NODISCARD;
 /* A binary numeric as decimal digits. */
 int leat_pg_numeric_text(struct leat_view bytes, struct leat_buf *out, struct leat_error *err) LEAT_NODISCARD;
-/* Appends one row in COPY's text or CSV form, newline included. */
-void leat_pg_copy_row(const struct leat_batch *batch, uint32_t row, bool csv, struct leat_buf *out);
-void leat_pg_copy_header(const char *const *names, uint32_t count, bool csv, struct leat_buf *out);
+/* Appends one row in COPY's text or CSV form as @desc asks for, newline included. */
+void leat_pg_copy_row(const struct leat_pg_desc *desc, const struct leat_batch *batch, uint32_t row,
+                      const struct leat_zone *zone, struct leat_buf *out);
+void leat_pg_copy_header(const struct leat_pg_desc *desc, struct leat_buf *out);
 
 /* ---- messages (pg_message.c) ---------------------------------------------- */
 enum { LEAT_PG_PROTOCOL_3 = 196608, LEAT_PG_CANCEL = 80877102, LEAT_PG_SSL = 80877103, LEAT_PG_GSS = 80877104 };
@@ -40,13 +42,19 @@ const char *leat_pg_read_cstr(struct leat_cursor *cur);
 
 struct leat_pg_startup {
         uint32_t version;
-        const char *user, *database, *application_name;
-        bool other_options;      /* _pq_. options: answered by NegotiateProtocolVersion */
-        struct leat_buf unknown; /* names of them, NUL-terminated each */
+        const char *user, *database;
+        struct leat_buf unknown; /* names of _pq_. options: answered by NegotiateProtocolVersion; NUL-terminated each */
         uint32_t unknown_count;
+        /* Settings: those of `options` first, then the packet's other parameters; memory of the body and the arena. */
+        struct leat_pg_start_setting {
+                const char *name, *value;
+        } *settings;
+        uint32_t setting_count;
 };
+enum { LEAT_PG_START_SETTINGS_MAX = 256 };
 /* Decodes what follows the length of a StartupMessage. */
-int leat_pg_startup_decode(struct leat_view body, struct leat_pg_startup *ret, struct leat_error *err) LEAT_NODISCARD;
+int leat_pg_startup_decode(struct leat_arena *arena, struct leat_view body, struct leat_pg_startup *ret,
+                           struct leat_error *err) LEAT_NODISCARD;
 
 /* One Bind message; views point into it. */
 struct leat_pg_bind {
@@ -141,7 +149,7 @@ struct leat_pg_session {
         struct leat_pg_session *next, *prev;
         struct leat_pg_session *pool_next; /* the pool's, under its mutex */
         /* the worker's */
-        char *user, *application_name;
+        char *user;
         void *backend;
         struct leat_buf out;
         bool skip_to_sync; /* an error in the extended protocol: everything until Sync is dropped */

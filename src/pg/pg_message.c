@@ -92,45 +92,119 @@ const char *leat_pg_read_cstr(struct leat_cursor *cur)
         return text;
 }
 
-int leat_pg_startup_decode(struct leat_view body, struct leat_pg_startup *ret, struct leat_error *err)
+/* ---- StartupMessage ------------------------------------------------------------ */
+static int add_setting(struct leat_pg_startup *st, const char *name, const char *value, struct leat_error *err)
+{
+        if (st->setting_count == LEAT_PG_START_SETTINGS_MAX)
+                return leat_error_set(err, LEAT_ETOOBIG, "more than %d settings in the startup packet",
+                                      LEAT_PG_START_SETTINGS_MAX);
+        st->settings[st->setting_count++] = (struct leat_pg_start_setting){name, value};
+        return 0;
+}
+
+/* The next word of `options`: blanks separate, a backslash takes the next character as it is. NULL at the end. */
+static char *next_word(struct leat_arena *arena, const char **io_at)
+{
+        const char *at = *io_at + strspn(*io_at, " \t\n\v\f\r");
+        if (*at == '\0')
+                return NULL;
+        char *word = leat_arena_alloc(arena, strlen(at) + 1), *to = word;
+        for (; *at != '\0' && strchr(" \t\n\v\f\r", *at) == NULL; at++) {
+                if (*at == '\\' && at[1] != '\0')
+                        at++;
+                *to++ = *at;
+        }
+        *to = '\0';
+        *io_at = at;
+        return word;
+}
+
+/* "-c name=value", "-cname=value" and "--name=value" as the server's command line would have them; others are refused. */
+static int read_options(struct leat_arena *arena, const char *options, struct leat_pg_startup *st,
+                        struct leat_error *err)
+{
+        char *word;
+        while ((word = next_word(arena, &options)) != NULL) {
+                bool lengthy = word[0] == '-' && word[1] == '-' && word[2] != '\0';
+                bool letter = word[0] == '-' && word[1] == 'c';
+                if (!lengthy && !letter) {
+                        leat_error_set(err, LEAT_ESYNTAX, "invalid command-line argument for server process: %.100s",
+                                       word);
+                        leat_error_hint(err, "Options set settings: -c name=value or --name=value.");
+                        return LEAT_ESYNTAX;
+                }
+                char *name = word + 2;
+                if (letter && *name == '\0')
+                        name = next_word(arena, &options);
+                char *equals = name == NULL ? NULL : strchr(name, '=');
+                if (equals == NULL)
+                        return leat_error_set(err, LEAT_ESYNTAX, "%s%.100s requires a value", lengthy ? "--" : "-c ",
+                                              name == NULL ? "" : name);
+                *equals = '\0';
+                for (char *c = name; *c != '\0'; c++)
+                        *c = *c == '-' ? '_' : *c;
+                LEAT_TRY(add_setting(st, name, equals + 1, err));
+        }
+        return 0;
+}
+
+/* Names and values up to the empty name; what is no connection parameter is a setting, as in PostgreSQL. */
+static int read_parameters(struct leat_cursor *cur, struct leat_pg_startup *st, const char **ret_options,
+                           struct leat_error *err)
+{
+        for (;;) {
+                const char *name = leat_pg_read_cstr(cur);
+                if (cur->failed || name[0] == '\0')
+                        break;
+                const char *value = leat_pg_read_cstr(cur);
+                if (strcmp(name, "user") == 0) {
+                        st->user = value;
+                } else if (strcmp(name, "database") == 0) {
+                        st->database = value;
+                } else if (strcmp(name, "options") == 0) {
+                        *ret_options = value;
+                } else if (strncmp(name, "_pq_.", 5) == 0) {
+                        leat_pg_msg_cstr(&st->unknown, name);
+                        st->unknown_count++;
+                } else {
+                        LEAT_TRY(add_setting(st, name, value, err));
+                }
+        }
+        if (cur->failed || leat_cursor_left(cur) != 0)
+                return leat_error_set(err, LEAT_EPROTO,
+                                      "invalid startup packet layout: expected terminator as last byte");
+        return 0;
+}
+
+int leat_pg_startup_decode(struct leat_arena *arena, struct leat_view body, struct leat_pg_startup *ret,
+                           struct leat_error *err)
 {
         struct leat_cursor cur = leat_cursor_of(body);
-        bool terminated = false;
+        const char *options = NULL;
         memset(ret, 0, sizeof *ret);
         ret->version = leat_cursor_be32(&cur);
-        ret->user = ret->database = ret->application_name = "";
+        ret->user = ret->database = "";
         if (ret->version >> 16 != 3)
                 return leat_error_set(err, LEAT_EUNSUPPORTED,
                                       "unsupported frontend protocol %u.%u: server supports 3.0 to 3.0",
                                       ret->version >> 16, ret->version & 0xffff);
-        while (leat_cursor_left(&cur) > 1) {
-                const char *name = leat_pg_read_cstr(&cur);
-                if (name[0] == '\0') {
-                        terminated = true;
-                        break;
-                }
-                const char *value = leat_pg_read_cstr(&cur);
-                if (strcmp(name, "user") == 0) {
-                        ret->user = value;
-                } else if (strcmp(name, "database") == 0) {
-                        ret->database = value;
-                } else if (strcmp(name, "application_name") == 0) {
-                        ret->application_name = value;
-                } else if (strncmp(name, "_pq_.", 5) == 0) {
-                        leat_pg_msg_cstr(&ret->unknown, name);
-                        ret->unknown_count++;
-                }
+        struct leat_pg_startup packet = *ret, first = *ret;
+        packet.settings = leat_arena_alloc(arena, LEAT_PG_START_SETTINGS_MAX * sizeof *packet.settings);
+        int rc = read_parameters(&cur, &packet, &options, err);
+        if (rc == 0 && packet.user[0] == '\0')
+                rc = leat_error_set(err, LEAT_EPROTO, "no PostgreSQL user name specified in startup packet");
+        first.settings = leat_arena_alloc(arena, LEAT_PG_START_SETTINGS_MAX * sizeof *first.settings);
+        if (rc == 0 && options != NULL)
+                rc = read_options(arena, options, &first, err);
+        for (uint32_t i = 0; rc == 0 && i < packet.setting_count; i++)
+                rc = add_setting(&first, packet.settings[i].name, packet.settings[i].value, err);
+        if (rc != 0) {
+                leat_buf_done(&packet.unknown);
+                return rc;
         }
-        if (!terminated)
-                cur.failed |= leat_cursor_left(&cur) != 1 || leat_cursor_u8(&cur) != 0;
-        else if (leat_cursor_left(&cur) != 0)
-                cur.failed = true;
-        if (cur.failed || ret->user[0] == '\0') {
-                leat_buf_done(&ret->unknown);
-                return leat_error_set(err, LEAT_EPROTO,
-                                      cur.failed ? "invalid startup packet layout: expected terminator as last byte"
-                                                 : "no PostgreSQL user name specified in startup packet");
-        }
+        packet.settings = first.settings;
+        packet.setting_count = first.setting_count;
+        *ret = packet;
         return 0;
 }
 

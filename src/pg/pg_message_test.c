@@ -6,7 +6,10 @@
 
 static int startup(struct leat_view body, struct leat_pg_startup *ret, struct leat_error *err)
 {
-        return leat_pg_startup_decode(body, ret, err);
+        static struct leat_arena *arena;
+        leat_arena_free(arena);
+        arena = leat_arena_new(0);
+        return leat_pg_startup_decode(arena, body, ret, err);
 }
 
 LEAT_TEST(message_startup)
@@ -16,7 +19,10 @@ LEAT_TEST(message_startup)
         CHECK_OK(startup(BYTES("\0\3\0\0user\0ann\0database\0d\0application_name\0app\0x\0y\0\0"), &s, &err), &err);
         CHECK_STR(s.user, "ann");
         CHECK_STR(s.database, "d");
-        CHECK_STR(s.application_name, "app");
+        CHECK_INT(s.setting_count, 2);
+        CHECK_STR(s.settings[0].name, "application_name");
+        CHECK_STR(s.settings[0].value, "app");
+        CHECK_STR(s.settings[1].name, "x");
         CHECK_INT(s.unknown_count, 0);
         CHECK_OK(startup(BYTES("\0\3\0\2user\0ann\0_pq_.a\0on\0_pq_.b\0\0\0"), &s, &err), &err);
         CHECK_INT(s.version, LEAT_PG_PROTOCOL_3 + 2);
@@ -24,6 +30,37 @@ LEAT_TEST(message_startup)
         CHECK_INT(s.unknown.len, 14);
         CHECK(memcmp(s.unknown.data, "_pq_.a\0_pq_.b", 14) == 0);
         leat_buf_done(&s.unknown);
+}
+
+LEAT_TEST(message_startup_options)
+{
+        struct leat_pg_startup s;
+        struct leat_error err;
+        CHECK_OK(startup(BYTES("\0\3\0\0user\0ann\0DateStyle\0ISO\0options\0"
+                               "-c a=1  -cb=x\\ y\\\\ --search-path=c\0\0"),
+                         &s, &err),
+                 &err);
+        static const char *const want[][2] = {{"a", "1"}, {"b", "x y\\"}, {"search_path", "c"}, {"DateStyle", "ISO"}};
+        CHECK_INT(s.setting_count, 4);
+        for (size_t i = 0; i < 4; i++) {
+                CHECK_STR(s.settings[i].name, want[i][0]);
+                CHECK_STR(s.settings[i].value, want[i][1]);
+        }
+        static const char *const bad[][2] = {{"-x", "invalid command-line argument for server process: -x"},
+                                             {"a=1", "invalid command-line argument for server process: a=1"},
+                                             {"-c", "-c  requires a value"},
+                                             {"-c a", "-c a requires a value"},
+                                             {"--a", "--a requires a value"},
+                                             {"--", "invalid command-line argument for server process: --"}};
+        for (size_t i = 0; i < LEAT_ARRAY_LEN(bad); i++) {
+                struct leat_buf body = LEAT_BUF_INIT;
+                leat_buf_add_view(&body, BYTES("\0\3\0\0user\0ann\0options\0"));
+                leat_buf_add(&body, bad[i][0], strlen(bad[i][0]) + 1);
+                leat_buf_u8(&body, 0);
+                CHECK_INT(startup(leat_buf_view(&body), &s, &err), LEAT_ESYNTAX);
+                CHECK_STR(err.message, bad[i][1]);
+                leat_buf_done(&body);
+        }
 }
 
 LEAT_TEST(message_startup_refused)

@@ -37,6 +37,8 @@ static const char *error_state(struct leat_pg_session *s, const struct leat_erro
         if (err->code == LEAT_ENOTFOUND &&
             (strncmp(err->message, "portal ", 7) == 0 || strncmp(err->message, "cursor ", 7) == 0))
                 return "34000";
+        if (err->code == LEAT_EDENIED && strncmp(err->message, "cannot execute ", 15) == 0)
+                return "25006";
         return leat_pg_sqlstate(err->code);
 }
 
@@ -81,18 +83,19 @@ static int put_row(struct leat_pg_session *s, const struct leat_pg_portal *p, st
 {
         uint64_t bytes = 0, max = (uint64_t)leat_param(LEAT_P_PG_ROW_BYTES);
         size_t start = s->out.len;
+        const struct leat_zone *zone = s->pg->options.backend->zone(s->backend);
         for (uint32_t c = 0; c < p->rows->column_count; c++)
                 bytes += value_bytes(&p->rows->columns[c], p->row);
         if (bytes > max)
                 return too_big_row(bytes, err);
         size_t at = leat_pg_msg_begin(&s->out, p->desc->copy_out ? 'd' : 'D');
         if (p->desc->copy_out) {
-                leat_pg_copy_row(p->rows, p->row, p->desc->copy_csv, &s->out);
+                leat_pg_copy_row(p->desc, p->rows, p->row, zone, &s->out);
         } else {
                 leat_buf_be16(&s->out, (uint16_t)p->rows->column_count);
                 for (uint32_t c = 0; c < p->rows->column_count; c++) {
                         uint32_t f = p->format_count == 0 ? 0 : p->formats[p->format_count == 1 ? 0 : c];
-                        leat_pg_value_put(&p->rows->columns[c], p->row, f == 1, &s->out);
+                        leat_pg_value_put(&p->rows->columns[c], p->row, f == 1, zone, &s->out);
                 }
         }
         bytes = s->out.len - start;
@@ -163,7 +166,7 @@ static void send_copy_begin(struct leat_pg_session *s, const struct leat_pg_desc
         leat_pg_msg_end(&s->out, at);
         if (desc->copy_header) {
                 at = leat_pg_msg_begin(&s->out, 'd');
-                leat_pg_copy_header(desc->names, desc->column_count, desc->copy_csv, &s->out);
+                leat_pg_copy_header(desc, &s->out);
                 leat_pg_msg_end(&s->out, at);
         }
 }

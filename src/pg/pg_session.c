@@ -20,8 +20,6 @@ enum { PG_QUEUE_MAX = 4 * 1024 * 1024, PG_WAITING_MAX = 8 * 1024 * 1024 };
 enum { PG_STARTUP_TIMEOUT_US = 60 * 1000 * 1000 };
 enum { PG_LENGTH_MAX = 0x3fffffff }; /* PostgreSQL's own limit; what claims to be longer is not its protocol */
 
-#define PG_VERSION "15.0"
-
 static void session_unref(struct leat_pg_session *s)
 {
         if (atomic_fetch_sub(&s->refs, 1) != 1)
@@ -37,7 +35,6 @@ static void session_unref(struct leat_pg_session *s)
         leat_buf_done(&s->out);
         leat_arena_free(s->arena);
         free(s->user);
-        free(s->application_name);
         pthread_mutex_destroy(&s->mutex);
         pthread_cond_destroy(&s->drained);
         free(s);
@@ -124,18 +121,21 @@ static bool refuse(struct leat_pg_session *s, const char *sqlstate, const char *
 
 static void send_greeting(struct leat_pg_session *s, const struct leat_pg_startup *st)
 {
-        static const char *const settings[][2] = {
-                {"server_version", PG_VERSION},
-                {"server_encoding", "UTF8"},
-                {"client_encoding", "UTF8"},
-                {"DateStyle", "ISO, MDY"},
-                {"IntervalStyle", "postgres"},
-                {"TimeZone", "UTC"},
-                {"integer_datetimes", "on"},
-                {"standard_conforming_strings", "on"},
-                {"is_superuser", "off"},
-                {"in_hot_standby", "off"},
-                {"default_transaction_read_only", "off"},
+        /* What PostgreSQL reports; the backend knows the values. */
+        static const char *const reported[] = {
+                "application_name",
+                "client_encoding",
+                "DateStyle",
+                "default_transaction_read_only",
+                "in_hot_standby",
+                "integer_datetimes",
+                "IntervalStyle",
+                "is_superuser",
+                "server_encoding",
+                "server_version",
+                "session_authorization",
+                "standard_conforming_strings",
+                "TimeZone",
         };
         size_t at;
         /* A newer minor version, or options that we do not know: tell what we speak. */
@@ -149,10 +149,10 @@ static void send_greeting(struct leat_pg_session *s, const struct leat_pg_startu
         at = leat_pg_msg_begin(&s->out, 'R');
         leat_buf_be32(&s->out, 0);
         leat_pg_msg_end(&s->out, at);
-        for (size_t i = 0; i < LEAT_ARRAY_LEN(settings); i++)
-                leat_pg_msg_status(&s->out, settings[i][0], settings[i][1]);
-        leat_pg_msg_status(&s->out, "session_authorization", s->user);
-        leat_pg_msg_status(&s->out, "application_name", s->application_name);
+        for (size_t i = 0; i < LEAT_ARRAY_LEN(reported); i++) {
+                const char *value = s->pg->options.backend->setting(s->backend, reported[i]);
+                leat_pg_msg_status(&s->out, reported[i], value == NULL ? "" : value);
+        }
         at = leat_pg_msg_begin(&s->out, 'K');
         leat_buf_be32(&s->out, (uint32_t)s->pid);
         leat_buf_be32(&s->out, (uint32_t)s->secret);
@@ -167,22 +167,22 @@ static bool open_backend(struct leat_pg_session *s, const struct leat_pg_startup
         struct leat_error err = {0};
         void *backend = NULL;
         s->user = leat_strdup(st->user);
-        s->application_name = leat_strdup(st->application_name);
         if (st->database[0] != '\0' && strcmp(st->database, "leat") != 0) {
                 char text[160];
                 snprintf(text, sizeof text, "database \"%.100s\" does not exist", st->database);
                 return refuse(s, "3D000", text, "The only database is \"leat\": psql -d leat");
         }
-        struct leat_pg_session_info info = {.user = s->user,
-                                            .application_name = s->application_name,
-                                            .notice = door_notice,
-                                            .report = door_report,
-                                            .door = s};
+        struct leat_pg_session_info info = {.user = s->user, .notice = door_notice, .report = door_report, .door = s};
         if (s->pg->options.backend->session_open(s->pg->options.backend_arg, &info, &backend, &err) != 0)
                 return refuse(s, leat_pg_sqlstate(err.code), err.message, err.hint);
         pthread_mutex_lock(&s->mutex);
         s->backend = backend;
         pthread_mutex_unlock(&s->mutex);
+        for (uint32_t i = 0; i < st->setting_count; i++) {
+                const struct leat_pg_start_setting *set = &st->settings[i];
+                if (s->pg->options.backend->start_setting(backend, set->name, set->value, &err) != 0)
+                        return refuse(s, leat_pg_sqlstate(err.code), err.message, err.hint);
+        }
         send_greeting(s, st);
         return leat_pg_flush(s);
 }
@@ -191,7 +191,7 @@ static bool start_session(struct leat_pg_session *s, const struct leat_pg_msg *m
 {
         struct leat_error err = {0};
         struct leat_pg_startup st;
-        if (leat_pg_startup_decode(leat_view_of(msg->body, msg->len), &st, &err) != 0)
+        if (leat_pg_startup_decode(s->arena, leat_view_of(msg->body, msg->len), &st, &err) != 0)
                 return refuse(s, leat_pg_sqlstate(err.code), err.message, err.hint);
         bool ok = open_backend(s, &st);
         leat_buf_done(&st.unknown);

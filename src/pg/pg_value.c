@@ -121,14 +121,14 @@ static void put64(struct leat_buf *out, int64_t v)
         leat_buf_be64(out, (uint64_t)v);
 }
 
-static void text_put(const struct leat_column *col, uint32_t row, struct leat_buf *out)
+static void text_put(const struct leat_column *col, uint32_t row, const struct leat_zone *zone, struct leat_buf *out)
 {
         size_t at = out->len;
         leat_buf_be32(out, 0);
         if (col->type.id == LEAT_T_STRUCT)
                 leat_column_json(col, row, out);
         else
-                (void)leat_column_print(col, row, out);
+                (void)leat_column_print_in(col, row, zone, out);
         leat_put_be32(out->data + at, (uint32_t)(out->len - at - 4));
 }
 
@@ -149,7 +149,7 @@ static void list_put(const struct leat_column *col, uint32_t row, struct leat_bu
                 leat_buf_be32(out, 1);
         }
         for (uint64_t i = 0; i < entry[1]; i++)
-                leat_pg_value_put(child, (uint32_t)(entry[0] + i), true, out);
+                leat_pg_value_put(child, (uint32_t)(entry[0] + i), true, NULL, out);
         leat_put_be32(out->data + at, (uint32_t)(out->len - at - 4));
 }
 
@@ -287,19 +287,20 @@ static void binary_put(const struct leat_column *col, uint32_t row, struct leat_
                 return;
         }
         default:
-                text_put(col, row, out);
+                text_put(col, row, NULL, out);
                 return;
         }
 }
 
-void leat_pg_value_put(const struct leat_column *col, uint32_t row, bool binary, struct leat_buf *out)
+void leat_pg_value_put(const struct leat_column *col, uint32_t row, bool binary, const struct leat_zone *zone,
+                       struct leat_buf *out)
 {
         if (!leat_column_valid(col, row))
                 leat_buf_be32(out, (uint32_t)-1);
         else if (binary)
                 binary_put(col, row, out);
         else
-                text_put(col, row, out);
+                text_put(col, row, zone, out);
 }
 
 static int binary_get(struct leat_arena *arena, struct leat_view bytes, const struct leat_type *type,
@@ -420,48 +421,26 @@ int leat_pg_value_get(struct leat_arena *arena, struct leat_view bytes, bool is_
 }
 
 /* ---- COPY ------------------------------------------------------------------- */
-static void copy_text(struct leat_view text, struct leat_buf *out)
+static void copy_text(struct leat_view text, char delimiter, struct leat_buf *out)
 {
+        static const char special[] = "\b\f\n\r\t\v\\", letters[] = "bfnrtv\\";
         for (size_t i = 0; i < text.len; i++) {
-                char c = (char)text.data[i], e = 0;
-                switch (c) {
-                case '\b':
-                        e = 'b';
-                        break;
-                case '\f':
-                        e = 'f';
-                        break;
-                case '\n':
-                        e = 'n';
-                        break;
-                case '\r':
-                        e = 'r';
-                        break;
-                case '\t':
-                        e = 't';
-                        break;
-                case '\v':
-                        e = 'v';
-                        break;
-                case '\\':
-                        e = '\\';
-                        break;
-                default:
-                        break;
-                }
-                if (e != 0)
+                char c = (char)text.data[i];
+                const char *at = c == '\0' ? NULL : strchr(special, c);
+                if (at != NULL || c == delimiter)
                         leat_buf_u8(out, '\\');
-                leat_buf_u8(out, (uint8_t)(e != 0 ? e : c));
+                leat_buf_u8(out, (uint8_t)(at != NULL ? letters[at - special] : c));
         }
 }
 
-static void copy_csv(struct leat_view text, struct leat_buf *out)
+/* @null: what stands for NULL; a value that looks the same is quoted. */
+static void copy_csv(struct leat_view text, char delimiter, const char *null, struct leat_buf *out)
 {
-        bool quote = text.len == 0;
-        for (size_t i = 0; i < text.len && !quote; i++)
-                quote = strchr(",\"\r\n", text.data[i]) != NULL && text.data[i] != 0;
-        if (leat_view_eq_str(text, "\\."))
-                quote = true;
+        bool quote = leat_view_eq_str(text, null) || leat_view_eq_str(text, "\\.");
+        for (size_t i = 0; i < text.len && !quote; i++) {
+                char c = (char)text.data[i];
+                quote = c == delimiter || c == '"' || c == '\r' || c == '\n';
+        }
         if (!quote) {
                 leat_buf_add_view(out, text);
                 return;
@@ -475,41 +454,44 @@ static void copy_csv(struct leat_view text, struct leat_buf *out)
         leat_buf_u8(out, '"');
 }
 
-void leat_pg_copy_row(const struct leat_batch *batch, uint32_t row, bool csv, struct leat_buf *out)
+static void copy_cell(const struct leat_pg_desc *desc, struct leat_view text, struct leat_buf *out)
 {
+        if (desc->copy_csv)
+                copy_csv(text, desc->copy_delimiter, desc->copy_null == NULL ? "" : desc->copy_null, out);
+        else
+                copy_text(text, desc->copy_delimiter, out);
+}
+
+void leat_pg_copy_row(const struct leat_pg_desc *desc, const struct leat_batch *batch, uint32_t row,
+                      const struct leat_zone *zone, struct leat_buf *out)
+{
+        const char *null = desc->copy_null != NULL ? desc->copy_null : desc->copy_csv ? "" : "\\N";
         struct leat_buf cell = LEAT_BUF_INIT;
         for (uint32_t c = 0; c < batch->column_count; c++) {
                 const struct leat_column *col = &batch->columns[c];
                 if (c != 0)
-                        leat_buf_u8(out, csv ? ',' : '\t');
+                        leat_buf_u8(out, (uint8_t)desc->copy_delimiter);
                 if (!leat_column_valid(col, row)) {
-                        if (!csv)
-                                leat_buf_add_str(out, "\\N");
+                        leat_buf_add_str(out, null);
                         continue;
                 }
                 leat_buf_clear(&cell);
                 if (col->type.id == LEAT_T_STRUCT)
                         leat_column_json(col, row, &cell);
                 else
-                        (void)leat_column_print(col, row, &cell);
-                if (csv)
-                        copy_csv(leat_buf_view(&cell), out);
-                else
-                        copy_text(leat_buf_view(&cell), out);
+                        (void)leat_column_print_in(col, row, zone, &cell);
+                copy_cell(desc, leat_buf_view(&cell), out);
         }
         leat_buf_u8(out, '\n');
         leat_buf_done(&cell);
 }
 
-void leat_pg_copy_header(const char *const *names, uint32_t count, bool csv, struct leat_buf *out)
+void leat_pg_copy_header(const struct leat_pg_desc *desc, struct leat_buf *out)
 {
-        for (uint32_t c = 0; c < count; c++) {
+        for (uint32_t c = 0; c < desc->column_count; c++) {
                 if (c != 0)
-                        leat_buf_u8(out, csv ? ',' : '\t');
-                if (csv)
-                        copy_csv(leat_view_str(names[c]), out);
-                else
-                        copy_text(leat_view_str(names[c]), out);
+                        leat_buf_u8(out, (uint8_t)desc->copy_delimiter);
+                copy_cell(desc, leat_view_str(desc->names[c]), out);
         }
         leat_buf_u8(out, '\n');
 }

@@ -16,7 +16,7 @@ static struct leat_column column_of(struct leat_type type, const void *data)
 static struct leat_view sent(struct leat_arena *arena, const struct leat_column *col, bool binary)
 {
         struct leat_buf out = LEAT_BUF_INIT;
-        leat_pg_value_put(col, 0, binary, &out);
+        leat_pg_value_put(col, 0, binary, NULL, &out);
         CHECK(out.len >= 4);
         CHECK_INT(leat_get_be32(out.data), out.len - 4);
         struct leat_view ret =
@@ -77,6 +77,31 @@ LEAT_TEST(value_put_times)
 }
 
 /* What is earlier than the wire can say must not come out as a late date. */
+LEAT_TEST(value_put_in_a_zone)
+{
+        static const int64_t starts[] = {-3000000000000000, 0, 1000000000000000};
+        static const int32_t offsets[] = {3208, 3600, -12600};
+        const struct leat_zone zone = {3, starts, offsets};
+        int64_t at;
+        struct leat_column col = {.type = leat_type_of(LEAT_T_TIMESTAMPTZ), .data = &at};
+        static const struct {
+                int64_t us;
+                const char *text;
+        } cases[] = {{0, "1970-01-01 01:00:00+01"},
+                     {-1, "1970-01-01 00:53:27.999999+00:53:28"},
+                     {-4000000000000000, "1843-03-31 17:46:48+00:53:28"},
+                     {999999999999999, "2001-09-09 02:46:39.999999+01"},
+                     {1000000000000000, "2001-09-08 22:16:40-03:30"},
+                     {LEAT_TIMESTAMP_INFINITY, "infinity"}};
+        for (size_t i = 0; i < LEAT_ARRAY_LEN(cases); i++) {
+                struct leat_buf out = LEAT_BUF_INIT;
+                at = cases[i].us;
+                leat_pg_value_put(&col, 0, false, &zone, &out);
+                CHECK_STR(leat_buf_cstr(&out) + 4, cases[i].text);
+                leat_buf_done(&out);
+        }
+}
+
 LEAT_TEST(value_put_first_day)
 {
         struct leat_arena *arena = leat_arena_new(0);
@@ -168,8 +193,8 @@ LEAT_TEST(value_put_null)
         struct leat_buf out = LEAT_BUF_INIT;
         leat_column_make_validity(arena, &col, 1);
         leat_column_set_null(&col, 0);
-        leat_pg_value_put(&col, 0, true, &out);
-        leat_pg_value_put(&col, 0, false, &out);
+        leat_pg_value_put(&col, 0, true, NULL, &out);
+        leat_pg_value_put(&col, 0, false, NULL, &out);
         CHECK_STR(test_hex(arena, leat_buf_view(&out)), "ffffffffffffffff");
         leat_buf_done(&out);
         leat_arena_free(arena);
@@ -342,7 +367,7 @@ LEAT_TEST(value_get_text)
 }
 
 /* ---- COPY --------------------------------------------------------------------- */
-static const char *copied(struct leat_arena *arena, const char *text, bool csv)
+static const char *copied_as(struct leat_arena *arena, const char *text, const struct leat_pg_desc *desc)
 {
         const struct leat_type types[] = {{.id = LEAT_T_VARCHAR}, {.id = LEAT_T_INTEGER}};
         struct leat_batch *batch = leat_batch_new(arena, types, 2, 1);
@@ -352,10 +377,16 @@ static const char *copied(struct leat_arena *arena, const char *text, bool csv)
         ((int32_t *)batch->columns[1].data)[0] = 0;
         leat_column_make_validity(arena, &batch->columns[1], 1);
         leat_column_set_null(&batch->columns[1], 0);
-        leat_pg_copy_row(batch, 0, csv, &out);
+        leat_pg_copy_row(desc, batch, 0, NULL, &out);
         const char *ret = leat_arena_strndup(arena, (const char *)out.data, out.len);
         leat_buf_done(&out);
         return ret;
+}
+
+static const char *copied(struct leat_arena *arena, const char *text, bool csv)
+{
+        const struct leat_pg_desc desc = {.copy_csv = csv, .copy_delimiter = csv ? ',' : '\t'};
+        return copied_as(arena, text, &desc);
 }
 
 LEAT_TEST(value_copy)
@@ -369,9 +400,18 @@ LEAT_TEST(value_copy)
         CHECK_STR(copied(arena, "", true), "\"\",\n"); /* NULL is nothing at all */
         CHECK_STR(copied(arena, "a,\"b\"\n", true), "\"a,\"\"b\"\"\n\",\n");
         CHECK_STR(copied(arena, "\\.", true), "\"\\.\",\n");
-        leat_pg_copy_header(names, 2, true, &out);
-        leat_pg_copy_header(names, 2, false, &out);
+        struct leat_pg_desc desc = {.names = names, .column_count = 2, .copy_csv = true, .copy_delimiter = ','};
+        leat_pg_copy_header(&desc, &out);
+        desc.copy_csv = false;
+        desc.copy_delimiter = '\t';
+        leat_pg_copy_header(&desc, &out);
         CHECK_STR(leat_buf_cstr(&out), "\"a,b\",c\td\na,b\tc\\td\n");
+        desc = (struct leat_pg_desc){.copy_csv = true, .copy_delimiter = ';', .copy_null = "-"};
+        CHECK_STR(copied_as(arena, "a,b;c", &desc), "\"a,b;c\";-\n");
+        CHECK_STR(copied_as(arena, "-", &desc), "\"-\";-\n"); /* no NULL */
+        CHECK_STR(copied_as(arena, "", &desc), ";-\n");
+        desc.copy_csv = false;
+        CHECK_STR(copied_as(arena, "a\tb;c", &desc), "a\\tb\\;c;-\n");
         leat_buf_done(&out);
         leat_arena_free(arena);
 }

@@ -136,7 +136,7 @@ int leat_query_compile(void *arg, struct leat_arena *arena, const struct leat_sq
 static void ddl_notice(void *arg, const char *text)
 {
         struct query_session *s = arg;
-        s->info.notice(s->info.door, "NOTICE", text, NULL);
+        leat_query_notice(s, "NOTICE", text);
 }
 
 int leat_query_ddl_open(struct query_cursor *cur, bool check_only, struct leat_error *err)

@@ -209,7 +209,7 @@ static void tell_positions(struct insert *in)
                         leat_buf_printf(&text, " to %lld", (long long)part->last);
         }
         if (text.len != 0)
-                in->session->info.notice(in->session->info.door, "NOTICE", leat_buf_cstr(&text), NULL);
+                leat_query_notice(in->session, "NOTICE", leat_buf_cstr(&text));
         leat_buf_done(&text);
 }
 

@@ -26,6 +26,8 @@ struct leat_query {
         struct leat_catalog *follow_catalog; /* the follower's own: a definition that waits for us holds the mutex */
         pthread_mutex_t topic_mutex;         /* guards topic_feed, for the same reason */
         struct leat_feed *topic_feed;
+        pthread_mutex_t zone_mutex; /* guards zones; taken before macro_mutex */
+        struct query_zone *zones;
         pthread_mutex_t macro_mutex; /* guards has_macros, and is held while they are defined */
         bool has_macros;             /* the engine knows PostgreSQL's functions */
         _Atomic bool recovered;      /* no statement is left between its steps; set under mutex */
@@ -99,6 +101,7 @@ struct query_session {
         struct leat_feed_writer *writer;
         enum leat_pg_txn txn;
         struct query_setting *settings;
+        const struct leat_zone *zone; /* of the setting TimeZone; NULL: UTC */
         struct query_prepared *prepared;
         struct query_named *named;
         struct query_cursor *reader; /* whose result is read from conn; others get a connection of their own */
@@ -157,6 +160,17 @@ void leat_query_setting_list(const struct query_session *s, struct query_rows *r
 void leat_query_setting_end_txn(struct query_session *s, bool commit);
 int64_t leat_query_setting_duration_us(const struct query_session *s, const char *name);
 void leat_query_setting_free(struct query_session *s);
+/* From the startup packet: the door's call. */
+int leat_query_setting_start(void *session, const char *name, const char *value, struct leat_error *err) LEAT_NODISCARD;
+/* True when client_min_messages lets "NOTICE", "WARNING" or "INFO" through. */
+bool leat_query_setting_wants(const struct query_session *s, const char *severity);
+/* Sends a notice when the client wants it. */
+void leat_query_notice(struct query_session *s, const char *severity, const char *message);
+
+/* The zone of @name, kept by the query; NULL for UTC. LEAT_EINVAL when there is none (query_zone.c). */
+int leat_query_zone(struct query_session *s, const char *name, const struct leat_zone **ret_zone, const char **ret_name,
+                    struct leat_error *err) LEAT_NODISCARD;
+void leat_query_zones_free(struct leat_query *q);
 
 /* ---- statements (query_stmt.c) ------------------------------------------------------ */
 struct query_stmt {

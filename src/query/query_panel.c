@@ -219,8 +219,7 @@ static void fill_age(struct query_session *s, const struct leat_sql_query *sql, 
 
 static int panel_session(struct leat_query *q, struct query_session **ret_session, struct leat_error *err)
 {
-        struct leat_pg_session_info info = {
-                .user = "leat", .application_name = "panels", .notice = no_notice, .report = no_report};
+        struct leat_pg_session_info info = {.user = "leat", .notice = no_notice, .report = no_report};
         void *session;
         if (q->panel_session == NULL) {
                 LEAT_TRY(leat_query_session_open(q, &info, &session, err));

@@ -93,12 +93,15 @@ static int prepare_kind(struct query_stmt *st, const struct leat_type *hints, ui
                 st->desc.copy_out = true;
                 st->desc.copy_csv = st->stmt.copy_format == LEAT_COPY_CSV;
                 st->desc.copy_header = st->stmt.copy_header;
+                st->desc.copy_delimiter = st->stmt.copy_delimiter;
+                st->desc.copy_null = st->stmt.copy_null;
                 return leat_query_select_prepare(st, st->stmt.body, hints, hint_count, err);
         case LEAT_STMT_INSERT:
                 return leat_query_insert_prepare(st, hints, hint_count, err);
         case LEAT_STMT_SUBSCRIBE:
         case LEAT_STMT_SUBSCRIBE_DASHBOARD:
                 st->desc.copy_out = true;
+                st->desc.copy_delimiter = '\t';
                 return leat_query_subscribe_prepare(st, err);
         case LEAT_STMT_SHOW:
         case LEAT_STMT_SHOW_SETTING:
@@ -174,36 +177,53 @@ static const struct leat_pg_desc *describe(void *stmt)
 }
 
 /* ---- small statements ------------------------------------------------------------- */
-static void notice(struct query_session *s, const char *severity, const char *message)
+void leat_query_notice(struct query_session *s, const char *severity, const char *message)
 {
-        s->info.notice(s->info.door, severity, message, NULL);
+        if (leat_query_setting_wants(s, severity))
+                s->info.notice(s->info.door, severity, message, NULL);
 }
 
 static int open_set(struct query_cursor *cur, struct leat_error *err)
 {
         struct query_stmt *st = cur->stmt;
         struct query_session *s = st->session;
+        if (st->stmt.local && s->txn == LEAT_PG_IDLE) {
+                leat_query_notice(s, "WARNING", "SET LOCAL can only be used in transaction blocks");
+                return 0;
+        }
         int rc = leat_query_setting_set(s, st->stmt.name, st->stmt.value, st->stmt.local, err);
         if (rc != 0 && err != NULL && st->stmt.name_at.len != 0)
                 err->position = leat_sql_position(leat_view_str(st->text), st->stmt.name_at.start);
         return rc;
 }
 
-static void open_begin(struct query_session *s)
+static void open_begin(struct query_session *s, bool read_only)
 {
         if (s->txn == LEAT_PG_IN_TXN)
-                notice(s, "WARNING", "there is already a transaction in progress");
+                leat_query_notice(s, "WARNING", "there is already a transaction in progress");
         s->txn = LEAT_PG_IN_TXN;
+        if (read_only)
+                (void)!leat_query_setting_set(s, "transaction_read_only", "on", true, NULL);
+}
+
+/* What writes is refused where the session asked for it. */
+static int check_writable(struct query_session *s, const struct query_cursor *cur, struct leat_error *err)
+{
+        if (strcmp(leat_query_setting_get(s, "transaction_read_only"), "on") != 0)
+                return 0;
+        leat_error_set(err, LEAT_EDENIED, "cannot execute %s in a read-only transaction", cur->tag);
+        leat_error_hint(err, "SET default_transaction_read_only = off, or begin with READ WRITE.");
+        return LEAT_EDENIED;
 }
 
 static void open_end(struct query_cursor *cur, bool commit)
 {
         struct query_session *s = cur->stmt->session;
         if (s->txn == LEAT_PG_IDLE)
-                notice(s, "WARNING", "there is no transaction in progress");
+                leat_query_notice(s, "WARNING", "there is no transaction in progress");
         if (commit && s->txn == LEAT_PG_FAILED)
                 snprintf(cur->tag, sizeof cur->tag, "ROLLBACK");
-        leat_query_setting_end_txn(s, commit);
+        leat_query_setting_end_txn(s, commit && s->txn != LEAT_PG_FAILED);
         leat_query_named_close(s, NULL, true);
         s->txn = LEAT_PG_IDLE;
         leat_query_session_drop_pictures(s);
@@ -297,6 +317,7 @@ static int open_kind(struct query_cursor *cur, const struct leat_batch *params, 
         case LEAT_STMT_COPY:
                 return leat_query_select_open(cur, params, err);
         case LEAT_STMT_INSERT:
+                LEAT_TRY(check_writable(s, cur, err));
                 return leat_query_insert_open(cur, params, err);
         case LEAT_STMT_SUBSCRIBE:
         case LEAT_STMT_SUBSCRIBE_DASHBOARD:
@@ -319,7 +340,7 @@ static int open_kind(struct query_cursor *cur, const struct leat_batch *params, 
                 leat_query_setting_reset(s, st->stmt.name);
                 return 0;
         case LEAT_STMT_BEGIN:
-                open_begin(s);
+                open_begin(s, st->stmt.read_only);
                 return 0;
         case LEAT_STMT_COMMIT:
         case LEAT_STMT_ROLLBACK:
@@ -355,8 +376,9 @@ static int open_kind(struct query_cursor *cur, const struct leat_batch *params, 
         default:
                 if (!leat_sql_is_ddl(&st->stmt))
                         return leat_error_set(err, LEAT_EUNSUPPORTED, "this statement is not supported");
+                LEAT_TRY(check_writable(s, cur, err));
                 if (s->txn == LEAT_PG_IN_TXN)
-                        notice(s, "NOTICE", "definitions take effect at once: ROLLBACK does not undo them");
+                        leat_query_notice(s, "NOTICE", "definitions take effect at once: ROLLBACK does not undo them");
                 return leat_query_ddl_open(cur, false, err);
         }
 }
@@ -508,6 +530,16 @@ static void close_cursor(void *cursor)
                 leat_query_session_drop_pictures(s);
 }
 
+static const char *setting(void *session, const char *name)
+{
+        return leat_query_setting_get(session, name);
+}
+
+static const struct leat_zone *zone(void *session)
+{
+        return ((struct query_session *)session)->zone;
+}
+
 const struct leat_pg_backend leat_query_backend = {
         .session_open = leat_query_session_open,
         .session_close = leat_query_session_close,
@@ -522,5 +554,8 @@ const struct leat_pg_backend leat_query_backend = {
         .txn = leat_query_session_txn,
         .failed = leat_query_session_failed,
         .cancel = leat_query_session_cancel,
+        .start_setting = leat_query_setting_start,
+        .setting = setting,
+        .zone = zone,
         .describe_cursor = leat_query_named_describe,
 };

@@ -70,6 +70,7 @@ struct fake_session {
         struct leat_pg_session_info own;
         enum leat_pg_txn txn;
         bool canceled;
+        uint32_t settings;
 };
 struct fake_stmt {
         struct fake_session *session;
@@ -184,6 +185,7 @@ static int prepare(void *session, const char *sql, const struct leat_type *hints
         st->desc.params = st->params;
         st->desc.copy_out = st->kind == 'c' || st->kind == 'C';
         st->desc.copy_csv = st->desc.copy_header = st->kind == 'C';
+        st->desc.copy_delimiter = '\t';
         fake.stmts++;
         *ret = st;
         return 0;
@@ -332,9 +334,33 @@ static void cancel(void *session)
         fake.cancels++;
 }
 
+/* "e" is a value that nothing takes; "n" a name that there is not. */
+static int start_setting(void *session, const char *name, const char *value, struct leat_error *err)
+{
+        struct fake_session *s = session;
+        s->settings += (uint32_t)(strlen(name) + strlen(value));
+        if (*value == 'e')
+                return leat_error_set(err, LEAT_EINVAL, "invalid value for parameter \"%s\"", name);
+        return *name == 'n' ? leat_error_set(err, LEAT_ENOTFOUND, "unrecognized configuration parameter") : 0;
+}
+
+static const char *setting(void *session, const char *name)
+{
+        (void)session;
+        return *name == 'T' ? "UTC" : NULL;
+}
+
+static const struct leat_zone *zone(void *session)
+{
+        static const int64_t starts[] = {INT64_MIN, 0};
+        static const int32_t offsets[] = {-3208, 7200};
+        static const struct leat_zone any = {2, starts, offsets};
+        return ((struct fake_session *)session)->settings % 2 == 0 ? NULL : &any;
+}
+
 static const struct leat_pg_backend backend = {
-        session_open, session_close, split,        prepare, describe, stmt_free, open_stmt,
-        next,         tag,           close_cursor, txn,     failed,   cancel,    NULL,
+        session_open, session_close, split,  prepare, describe,      stmt_free, open_stmt, next, tag,
+        close_cursor, txn,           failed, cancel,  start_setting, setting,   zone,      NULL,
 };
 
 /* ---- what must hold -------------------------------------------------------------------------- */

@@ -9,12 +9,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void value_send(struct leat_column *col)
 {
+        struct leat_pg_desc desc = {.copy_delimiter = ','};
         struct leat_batch batch = {.rows = 1, .column_count = 1, .columns = col};
         struct leat_buf out = LEAT_BUF_INIT;
-        leat_pg_value_put(col, 0, false, &out);
-        leat_pg_value_put(col, 0, true, &out);
-        leat_pg_copy_row(&batch, 0, false, &out);
-        leat_pg_copy_row(&batch, 0, true, &out);
+        leat_pg_value_put(col, 0, false, NULL, &out);
+        leat_pg_value_put(col, 0, true, NULL, &out);
+        leat_pg_copy_row(&desc, &batch, 0, NULL, &out);
+        desc.copy_csv = true;
+        leat_pg_copy_row(&desc, &batch, 0, NULL, &out);
         leat_buf_done(&out);
 }
 

@@ -181,6 +181,16 @@ struct leat_batch *leat_batch_gather(struct leat_arena *arena, const struct leat
 /* Appends one value as text, the way PostgreSQL prints it (timestamps ISO with +00, bytea as \x, booleans t/f,
  * lists {..}); NULL appends nothing and returns false. */
 bool leat_column_print(const struct leat_column *col, uint32_t row, struct leat_buf *out);
+/* A time zone: from starts[i] on (us since 1970 UTC, growing; the first is the beginning of time) local time is
+ * offsets_s[i] seconds ahead of UTC. */
+struct leat_zone {
+        uint32_t count;
+        const int64_t *starts;
+        const int32_t *offsets_s;
+};
+/* As leat_column_print, with TIMESTAMPTZ in local time and its offset behind it; @zone NULL: UTC. */
+bool leat_column_print_in(const struct leat_column *col, uint32_t row, const struct leat_zone *zone,
+                          struct leat_buf *out);
 /* Appends one value as JSON (numbers as numbers, HUGEINT and DECIMAL as numbers, timestamps as ISO 8601 strings). */
 void leat_column_json(const struct leat_column *col, uint32_t row, struct leat_buf *out);
 

@@ -29,13 +29,14 @@ struct leat_pg_desc {
         bool copy_out; /* COPY … TO STDOUT: rows are `COPY text`, made from the columns */
         bool copy_csv;
         bool copy_header;
+        char copy_delimiter;
+        const char *copy_null; /* what stands for NULL; NULL: the format's own, \N or nothing */
 };
 
 enum leat_pg_txn { LEAT_PG_IDLE = 'I', LEAT_PG_IN_TXN = 'T', LEAT_PG_FAILED = 'E' };
 
 struct leat_pg_session_info {
         const char *user;
-        const char *application_name;
         /* Sends a NOTICE (severity "NOTICE", "WARNING" or "INFO"). Thread: inside a call of the backend. */
         void (*notice)(void *door, const char *severity, const char *message, const char *hint);
         /* Tells the client that a reported setting has changed (ParameterStatus). */
@@ -69,6 +70,12 @@ struct leat_pg_backend {
         void (*failed)(void *session);
         /* Makes the running call return LEAT_ECANCELED. Thread: any, also when nothing runs. */
         void (*cancel)(void *session);
+        /* A setting from the startup packet, before the first statement; what it sets is the session's default. */
+        int (*start_setting)(void *session, const char *name, const char *value, struct leat_error *err);
+        /* A setting's value, NULL when there is none of that name. */
+        const char *(*setting)(void *session, const char *name);
+        /* The zone in which TIMESTAMPTZ is written as text; NULL: UTC. */
+        const struct leat_zone *(*zone)(void *session);
         /* A cursor of SQL (DECLARE) by its name, which clients describe as a portal; NULL: there is none. */
         const struct leat_pg_desc *(*describe_cursor)(void *session, const char *name);
 };
