@@ -89,6 +89,48 @@ def test_disk_full_and_healed(small_disk, new_leat):
     assert leat.cli("verify", "--data", leat.data).stdout.endswith("all well\n")
 
 
+def test_definitions_and_stop_on_a_full_disk(small_disk, new_leat):
+    """CREATE says that the disk is full; an active worker stops in order; all of it works when there is room."""
+    leat = new_leat(data=f"{small_disk.path}/data", args=["--set", "worker.manifest.interval=60s"]).start()
+    leat.sql("CREATE TOPIC t (id BIGINT)")
+    leat.sql("CREATE MATERIALIZED VIEW v AS SELECT id % 1000 AS k, count(*) AS n FROM t GROUP BY 1")
+    leat.produce("t", [{"id": i} for i in range(20_000)])
+    leat.sql("SET leat.freshness = 'now'; SET leat.wait_timeout = '20s'")
+    assert leat.sql("SELECT sum(n) FROM v") == [(20_000,)]
+    leat.sql("SET leat.freshness = 'none'")
+    small_disk.fill()
+    refused = []
+    for statement in ("CREATE TOPIC {} (a INT)", "CREATE MATERIALIZED VIEW {} AS SELECT max(id) AS m FROM t",
+                      "CREATE DASHBOARD {} PANEL p NUMBER AS (SELECT sum(n) AS n FROM v)"):
+        for number in range(200):  # the catalog's files may have some room left
+            began = time.monotonic()
+            try:
+                leat.sql(statement.format(f"x{len(refused)}_{number}"))
+            except psycopg.Error as error:
+                refused.append(statement)
+                assert error.sqlstate == "53100" and "space" in str(error), error
+                break
+            finally:
+                assert time.monotonic() - began < 15, "it hangs"
+    assert len(refused) == 3
+    assert leat.sql("SELECT sum(n) FROM v") == [(20_000,)]
+    began = time.monotonic()
+    assert leat.stop() == 0
+    assert time.monotonic() - began < 15, leat.log()
+    assert not any("does not end and is killed" in line for line in leat.err), leat.log()
+    # Nothing can be written: it starts all the same, and says so.
+    leat.start(timeout_s=40)
+    assert leat.sql("SELECT count(*) FROM t") == [(20_000,)]
+    small_disk.free()
+    leat.sql("SET leat.freshness = 'now'; SET leat.wait_timeout = '30s'")
+    leat.produce("t", [{"id": i} for i in range(500)])
+    for number, statement in enumerate(refused):
+        leat.sql(statement.format(f"again{number}"))
+    assert leat.sql("SELECT sum(n) FROM v") == [(20_500,)]
+    assert leat.sql("SELECT m FROM again1") == [(19_999,)]
+    assert leat.cli("verify", "--data", leat.data).stdout.endswith("all well\n")
+
+
 # ---- damage ---------------------------------------------------------------------------------------------------------
 def flip(path, at):
     with open(path, "r+b") as file:

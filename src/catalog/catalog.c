@@ -23,6 +23,7 @@
 #define CATALOG_FORMAT 1
 #define CATALOG_APPLICATION_ID 0x4C454154 /* "LEAT" */
 #define CATALOG_BUSY_MS 10000
+#define CATALOG_OPEN_RETRY_US 2000
 
 static const char schema_sql[] =
         "CREATE TABLE meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
@@ -229,10 +230,15 @@ static int create_schema(struct leat_catalog *cat, struct leat_error *err)
 
 static int check_format(struct leat_catalog *cat, struct leat_error *err)
 {
-        int64_t format, application, tables;
-        LEAT_TRY(pragma_int(cat, "PRAGMA user_version", &format, err));
-        LEAT_TRY(pragma_int(cat, "PRAGMA application_id", &application, err));
-        LEAT_TRY(pragma_int(cat, "SELECT count(*) FROM sqlite_schema", &tables, err));
+        int64_t format, application = 0, tables = 0;
+        /* At one moment: another role may be making the tables. */
+        LEAT_TRY(leat_catalog_exec(cat, "BEGIN", err));
+        int rc = pragma_int(cat, "PRAGMA user_version", &format, err);
+        if (rc == 0)
+                rc = pragma_int(cat, "PRAGMA application_id", &application, err);
+        if (rc == 0)
+                rc = pragma_int(cat, "SELECT count(*) FROM sqlite_schema", &tables, err);
+        LEAT_TRY(leat_catalog_tx_end(cat, true, rc, err));
         if (format == 0 && tables == 0)
                 return create_schema(cat, err);
         if (application != CATALOG_APPLICATION_ID)
@@ -241,6 +247,21 @@ static int check_format(struct leat_catalog *cat, struct leat_error *err)
                 return leat_error_set(err, LEAT_EUNSUPPORTED, "catalog %s has format %lld, this program reads %d",
                                       cat->path, (long long)format, CATALOG_FORMAT);
         return check_pages(cat, "PRAGMA quick_check(1)", err);
+}
+
+/* Sets the file up as we want it. SQLite does not wait for others while it changes a new file to WAL mode, so we do. */
+static int open_settings(struct leat_catalog *cat, struct leat_error *err)
+{
+        int64_t end_us = leat_os_monotonic_us() + CATALOG_BUSY_MS * 1000;
+        for (;;) {
+                int rc = leat_catalog_exec(
+                        cat, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA trusted_schema=OFF", err);
+                if (rc == 0)
+                        rc = check_format(cat, err);
+                if (rc != LEAT_EBUSY || leat_os_monotonic_us() >= end_us)
+                        return rc;
+                leat_os_sleep_us(CATALOG_OPEN_RETRY_US);
+        }
 }
 
 int leat_catalog_open(const char *path, struct leat_catalog **ret_cat, struct leat_error *err)
@@ -256,9 +277,7 @@ int leat_catalog_open(const char *path, struct leat_catalog **ret_cat, struct le
                 goto fail;
         }
         sqlite3_busy_timeout(cat->db, CATALOG_BUSY_MS);
-        LEAT_TRY_GOTO(leat_catalog_exec(
-                cat, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA trusted_schema=OFF", err));
-        LEAT_TRY_GOTO(check_format(cat, err));
+        LEAT_TRY_GOTO(open_settings(cat, err));
         LEAT_TRY_GOTO(leat_catalog_prepare(cat, &cat->data_version, err, "PRAGMA data_version", ""));
         LEAT_TRY_GOTO(
                 leat_catalog_prepare(cat, &cat->get_version, err, "SELECT value FROM meta WHERE name='version'", ""));

@@ -328,3 +328,27 @@ LEAT_TEST(short_definitions_are_refused)
         }
         leat_buf_done(&bytes);
 }
+
+/* The roles of a new data directory all open it in the same moment; one makes the tables. */
+LEAT_TEST(catalog_new_opened_by_several)
+{
+        for (int round = 0; round < 40; round++) {
+                char path[512];
+                int bad = 0, status;
+                snprintf(path, sizeof path, "%s/new-%d.db", leat_test_tmpdir(), round);
+                for (int i = 0; i < 4; i++) {
+                        if (fork() == 0) {
+                                struct leat_catalog *cat;
+                                if (leat_catalog_open(path, &cat, &err) != 0) {
+                                        fprintf(stderr, "# %s\n", err.message);
+                                        _exit(1);
+                                }
+                                leat_catalog_close(cat);
+                                _exit(0);
+                        }
+                }
+                for (int i = 0; i < 4; i++)
+                        bad += wait(&status) <= 0 || status != 0;
+                CHECK_INT(bad, 0);
+        }
+}

@@ -482,7 +482,10 @@ void leat_log_topics_sweep(struct leat_log *log)
         if (done > 0) {
                 log->doomed_count -= done;
                 memmove(log->doomed, log->doomed + done, log->doomed_count * sizeof(*log->doomed));
-                LEAT_LOG_IGNORE(topics_save(log, NULL, NULL, NULL)); /* else the ids stay listed, which is harmless */
+                struct leat_error err;
+
+                if (topics_save(log, NULL, NULL, &err) != 0) /* the ids stay listed, which is harmless */
+                        leat_diag_error("log", "the end of a deletion is not noted", &err);
         }
         pthread_mutex_unlock(&log->change);
 }

@@ -74,9 +74,11 @@ struct leat_picture *leat_view_picture_new(const struct leat_tick *tick, struct 
 struct view_follower *leat_view_follower_find(const struct leat_views *views, const char *pipeline);
 
 /* ---- subscriptions (view_sub.c) ---------------------------------------------------- */
+struct view_rows; /* the rows of a tick's events, shared by all who have them in their queues */
+
 struct view_queued {
         struct view_queued *next;
-        struct leat_arena *arena;
+        struct view_rows *rows; /* NULL: a snapshot */
         struct leat_view_event event;
 };
 
@@ -87,6 +89,7 @@ struct leat_view_sub {
         uint64_t view_id, arr;
         struct view_queued *first, *last;
         uint32_t queued;
+        size_t queued_bytes;
         bool canceled, overrun;
         struct view_queued *given; /* the reader's */
         int64_t need_tick;         /* a snapshot must have at least this tick */

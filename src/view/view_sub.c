@@ -10,15 +10,24 @@
  * Whole buckets that expire are not events: a row that leaves a window view by
  * its retention is history, not a change.
  *
- * A queue holds at most view.subscription.ticks events; a subscriber that is
- * slower loses them all and gets a snapshot again.
+ * The rows of a tick are kept once, however many queues hold its events. A
+ * queue holds at most view.subscription.ticks events and about
+ * view.subscription.bytes; a subscriber that is slower loses them all and gets
+ * a snapshot again.
  */
 #include "view_int.h"
 
 #define SUB_START_US (10LL * 1000 * 1000)
 
-struct view_change {
+struct view_rows {
+        atomic_uint refs;
         struct leat_arena *arena;
+        size_t bytes;
+};
+
+struct view_change {
+        struct leat_arena *arena; /* scratch */
+        struct view_rows *rows;   /* what the events hold */
         struct view_change_part *parts;
 };
 
@@ -31,6 +40,22 @@ struct view_change_part {
         struct leat_batch *removed, *added;
         int64_t *removed_weights, *added_weights;
 };
+
+static struct view_rows *rows_new(void)
+{
+        struct view_rows *rows = leat_calloc(1, sizeof *rows);
+        atomic_init(&rows->refs, 1);
+        rows->arena = leat_arena_new(0);
+        return rows;
+}
+
+static void rows_unref(struct view_rows *rows)
+{
+        if (rows == NULL || atomic_fetch_sub(&rows->refs, 1) > 1)
+                return;
+        leat_arena_free(rows->arena);
+        free(rows);
+}
 
 static bool is_subscribed(struct view_follower *f, uint64_t arr)
 {
@@ -111,6 +136,7 @@ struct view_change *leat_view_change_begin(struct view_follower *f, const struct
                 if (change == NULL) {
                         change = leat_calloc(1, sizeof *change);
                         change->arena = leat_arena_new(0);
+                        change->rows = rows_new();
                 }
                 struct view_change_part *part = leat_arena_zalloc(change->arena, sizeof *part);
                 part->arr = s->arr_id;
@@ -147,7 +173,7 @@ static void free_queued(struct view_queued *q)
         if (q == NULL)
                 return;
         leat_picture_unref(q->event.snapshot);
-        leat_arena_free(q->arena);
+        rows_unref(q->rows);
         free(q);
 }
 
@@ -160,6 +186,7 @@ static void clear_queue(struct leat_view_sub *sub)
         }
         sub->last = NULL;
         sub->queued = 0;
+        sub->queued_bytes = 0;
 }
 
 static void enqueue(struct leat_view_sub *sub, struct view_queued *q)
@@ -170,17 +197,7 @@ static void enqueue(struct leat_view_sub *sub, struct view_queued *q)
                 sub->last->next = q;
         sub->last = q;
         sub->queued++;
-}
-
-/* After the tick: what came, once for all subscribers. */
-static void finish_part(struct view_follower *f, struct view_change *change, struct view_change_part *part)
-{
-        if (part->keys != NULL) {
-                part->added = lookup(f, part->arr, part->keys, change->arena);
-                return;
-        }
-        part->removed = signed_rows(change->arena, part->section, -1, &part->removed_weights);
-        part->added = signed_rows(change->arena, part->section, 1, &part->added_weights);
+        sub->queued_bytes += q->rows->bytes;
 }
 
 static int64_t *copy_weights(struct leat_arena *arena, const int64_t *weights, uint32_t count)
@@ -192,9 +209,33 @@ static int64_t *copy_weights(struct leat_arena *arena, const int64_t *weights, u
         return copy;
 }
 
-static void give_part(const struct leat_tick *tick, const struct view_change_part *part, struct leat_view_sub *sub)
+/* After the tick: what came; what events hold is copied out of the scratch, once for all subscribers. */
+static void finish_part(struct view_follower *f, struct view_change *change, struct view_change_part *part)
 {
-        if (sub->queued >= (uint32_t)leat_param(LEAT_P_VIEW_SUBSCRIPTION_TICKS)) {
+        struct leat_arena *kept = change->rows->arena;
+        if (part->keys != NULL) {
+                part->added = lookup(f, part->arr, part->keys, change->arena);
+        } else {
+                part->removed = signed_rows(change->arena, part->section, -1, &part->removed_weights);
+                part->added = signed_rows(change->arena, part->section, 1, &part->added_weights);
+        }
+        if (part->removed != NULL) {
+                part->removed_weights = copy_weights(kept, part->removed_weights, part->removed->rows);
+                part->removed = leat_batch_copy(kept, part->removed);
+        }
+        if (part->added != NULL) {
+                part->added_weights = copy_weights(kept, part->added_weights, part->added->rows);
+                part->added = leat_batch_copy(kept, part->added);
+        }
+}
+
+static void give_part(const struct leat_tick *tick, const struct view_change_part *part, struct view_rows *rows,
+                      struct leat_view_sub *sub)
+{
+        /* One event, of whatever size, always has room. */
+        if (sub->queued >= (uint32_t)leat_param(LEAT_P_VIEW_SUBSCRIPTION_TICKS) ||
+            (sub->queued != 0 &&
+             sub->queued_bytes + rows->bytes > (size_t)leat_param(LEAT_P_VIEW_SUBSCRIPTION_BYTES))) {
                 clear_queue(sub);
                 sub->overrun = true;
         }
@@ -203,17 +244,14 @@ static void give_part(const struct leat_tick *tick, const struct view_change_par
                 return;
         }
         struct view_queued *q = leat_calloc(1, sizeof *q);
-        q->arena = leat_arena_new(0);
+        atomic_fetch_add(&rows->refs, 1);
+        q->rows = rows;
         q->event.tick = tick->tick;
         q->event.time_us = tick->time_us;
-        if (part->removed != NULL) {
-                q->event.removed = leat_batch_copy(q->arena, part->removed);
-                q->event.removed_weights = copy_weights(q->arena, part->removed_weights, part->removed->rows);
-        }
-        if (part->added != NULL) {
-                q->event.added = leat_batch_copy(q->arena, part->added);
-                q->event.added_weights = copy_weights(q->arena, part->added_weights, part->added->rows);
-        }
+        q->event.removed = part->removed;
+        q->event.removed_weights = part->removed_weights;
+        q->event.added = part->added;
+        q->event.added_weights = part->added_weights;
         enqueue(sub, q);
 }
 
@@ -243,17 +281,20 @@ void leat_view_change_end(struct view_follower *f, struct view_change *change, c
         if (tick != NULL) {
                 for (struct view_change_part *p = change != NULL ? change->parts : NULL; p != NULL; p = p->next)
                         finish_part(f, change, p);
+                if (change != NULL)
+                        change->rows->bytes = leat_arena_bytes(change->rows->arena);
                 pthread_mutex_lock(&f->views->mutex);
                 for (struct view_change_part *p = change != NULL ? change->parts : NULL; p != NULL; p = p->next)
                         for (struct leat_view_sub *s = f->subs; s != NULL; s = s->next)
                                 if (s->arr == p->arr)
-                                        give_part(tick, p, s);
+                                        give_part(tick, p, change->rows, s);
                 resend(f, change, tick);
                 pthread_mutex_unlock(&f->views->mutex);
         }
         if (change == NULL)
                 return;
         leat_arena_free(change->arena);
+        rows_unref(change->rows);
         free(change);
 }
 
@@ -342,6 +383,7 @@ int leat_view_sub_next(struct leat_view_sub *sub, int64_t timeout_us, const stru
                         if (sub->first == NULL)
                                 sub->last = NULL;
                         sub->queued--;
+                        sub->queued_bytes -= q->rows->bytes;
                         if (q->event.tick <= sub->seen_tick)
                                 free_queued(q);
                         else

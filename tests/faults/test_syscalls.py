@@ -152,7 +152,11 @@ def test_each_call_fails_once(new_leat, tmp_path, seed, role):
     if SCALE == 1:
         walk = [(dice.randint(1, calls), way) for way in ("EIO", "EIO", "ENOSPC", "EIO", "EINTR", "short")]
     struck = 0
+    began = 0
     for number, way in walk:
+        # A line that says the same is written once a second.
+        time.sleep(max(0, began + 1.5 - time.monotonic()))
+        began = time.monotonic()
         since = len(leat.err)
         control.arm(role, number, way)
         try:

@@ -205,6 +205,44 @@ def test_slow_reader_of_a_large_result(server):
     assert server.sql("SELECT 1") == [(1,)]
 
 
+def rss_kib(pid):
+    with open(f"/proc/{pid}/status", encoding="ascii") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("VmRSS:"))
+
+
+def test_subscribers_that_never_read(leat):
+    """They hold back themselves only: others get every change, and memory stays where it was."""
+    leat.sql("CREATE TOPIC t (id BIGINT, pad TEXT)")
+    leat.sql("CREATE MATERIALIZED VIEW wide AS SELECT id % 500 AS k, count(*) AS n, max(pad) AS pad FROM t GROUP BY 1")
+    asleep = []
+    for _ in range(20):
+        host, port = address(leat)
+        conn = socket.socket()
+        conn.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        conn.connect((host, port))
+        conn.sendall(startup())
+        text = b"COPY (SUBSCRIBE TO wide) TO STDOUT\0"
+        conn.sendall(b"Q" + struct.pack(">i", 4 + len(text)) + text)
+        asleep.append(conn)
+    good = leat.connect()
+    query = leat.role_pids("query")[0]
+    before = None
+    leat.sql("SET leat.freshness = 'now'; SET leat.wait_timeout = '20s'")
+    for number in range(30):
+        leat.sql(f"INSERT INTO t SELECT i, repeat('x', 2000) || {number} FROM range(500) r(i)")
+        began = time.monotonic()
+        assert leat.sql("SELECT sum(n) FROM wide") == [(500 * (number + 1),)]
+        assert time.monotonic() - began < 5
+        if number == 9:
+            before = rss_kib(query)
+    # 20 MB of changes for each of the twenty since then: who does not read must not have them kept.
+    assert rss_kib(query) - before < 150 * 1024, (before, rss_kib(query))
+    assert good.execute("SELECT count(*) FROM wide").fetchone() == (500,)
+    for conn in asleep:
+        conn.close()
+    good.close()
+
+
 def test_a_million_rows(server):
     pid = server.role_pids("query")[0]
     with server.connect() as c, c.cursor() as cursor:
