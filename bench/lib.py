@@ -129,6 +129,11 @@ def data_dir():
     return tempfile.mkdtemp(prefix="run-", dir=DATA)
 
 
+def settle():
+    """Writes to the disk what is in memory only, so that the next run does not pay for it."""
+    os.sync()
+
+
 def drop_caches():
     """True when the page cache is empty now; only root may."""
     os.sync()

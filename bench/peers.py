@@ -183,7 +183,7 @@ taskmanager.bind-host: 127.0.0.1
 taskmanager.cpu.cores: {cores}.0
 taskmanager.numberOfTaskSlots: {cores}
 taskmanager.memory.framework.heap.size: 128m
-taskmanager.memory.task.heap.size: 1536m
+taskmanager.memory.task.heap.size: 2432m
 taskmanager.memory.framework.off-heap.size: 128m
 taskmanager.memory.task.off-heap.size: 0m
 taskmanager.memory.managed.size: 128m
@@ -210,14 +210,14 @@ io.tmp.dirs: {self.data}/tmp
         runtime = "org.apache.flink.runtime"
         self.begun = time.monotonic()
         self.java("jobmanager", ["-Xmx512m", *options], f"{runtime}.entrypoint.StandaloneSessionClusterEntrypoint", *conf, env=env)
-        self.java("taskmanager", ["-Xms1664m", "-Xmx1664m", "-XX:MaxDirectMemorySize=256m", *options],
+        self.java("taskmanager", ["-Xms2560m", "-Xmx2560m", "-XX:MaxDirectMemorySize=256m", *options],
                   f"{runtime}.taskexecutor.TaskManagerRunner", *conf, env=env)
         self.java("gateway", ["-Xmx512m", *options], "org.apache.flink.table.gateway.SqlGateway", env=env)
 
     def is_ready(self):
         try:
             return self.call(self.rest, "overview")["taskmanagers"] == 1 and self.call(self.gateway, "v1/info")
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, lib.BenchError):  # it answers before it can do anything
             return False
 
     @staticmethod

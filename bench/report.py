@@ -57,6 +57,7 @@ class Report:
     def __init__(self, runs):
         self.runs = runs
         self.figures, self.parts, self.notes = [], [], []
+        self.peer_failed = False
         self.generator_s = 0.0  # processor seconds of loaders and generators in this part
 
     def figure(self, name, unit, values, **more):
@@ -70,6 +71,18 @@ class Report:
         """A remark under the table: what was skipped, failed or was wrong."""
         self.notes.append(text)
         print(f"  !! {text}", flush=True)
+
+    def beside(self, part, measure):
+        """What @measure of a peer gives; without the peer None, and the word for the table. Leat's own figures stay."""
+        try:
+            return measure(), ""
+        except lib.Skipped as reason:
+            self.note(f"{part}: the peer was skipped: {reason}")
+            return None, "skipped"
+        except lib.BenchError as error:
+            self.note(f"{part}: the peer failed: {error}")
+            self.peer_failed = True
+            return None, "failed"
 
     def line(self, text):
         print(f"  {text}", flush=True)

@@ -53,8 +53,10 @@ def part_run(name, out):
     begun, others, failed = time.monotonic(), lib.Others(), ""
     signal.signal(signal.SIGALRM, too_long)
     signal.alarm(PART_S)
+    out.peer_failed = False
     try:
         part.measure(out)
+        failed = "peer failed" if out.peer_failed else ""
     except lib.Skipped as reason:
         failed = "skipped"
         out.note(f"{name}: skipped: {reason}")
@@ -72,7 +74,7 @@ def part_run(name, out):
         lib.end_all()
         out.part(name, time.monotonic() - begun, others.cores(), failed)
         shutil.rmtree(lib.DATA, ignore_errors=True)
-    return failed != "failed"
+    return failed in ("", "skipped")
 
 
 def arguments():
@@ -92,6 +94,7 @@ def write_markdown(path, out):
 
 def main():
     todo = arguments()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it otherwise
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     shutil.rmtree(lib.DATA, ignore_errors=True)
     parts = [name for name in PARTS if todo.part in name]

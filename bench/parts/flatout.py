@@ -28,6 +28,7 @@ def check(leat, report, records):
 
 
 def run(report, path):
+    lib.settle()
     with lib.Leat() as leat:
         lib.packscan(leat)
         leat.wait_caught_up()

@@ -79,6 +79,7 @@ def percentile(histogram, share):
 
 
 def run(report):
+    lib.settle()
     with lib.Leat() as leat:
         lib.packscan(leat, dashboards=True)
         leat.wait_caught_up()

@@ -63,11 +63,9 @@ def peers_run(report):
 
 
 def measure(report):
-    ours, theirs, name, skipped = [leat_run(report) for _ in range(report.runs)], None, "Kafka + Flink", None
-    try:
-        theirs = [peers_run(report) for _ in range(report.runs)]
-    except lib.Skipped as reason:
-        name, skipped = "skipped", reason
+    ours = [leat_run(report) for _ in range(report.runs)]
+    theirs, without = report.beside("memory", lambda: [peers_run(report) for _ in range(report.runs)])
+    name = without or "Kafka + Flink"
 
     def figure(what, unit, key, target="", peer=None, peer_name=name):
         report.figure(what, unit, [row[key] for row in ours], target=target, better="less",
@@ -75,10 +73,8 @@ def measure(report):
 
     figure("start to ready, empty", "ms", "start", peer="start")
     figure("memory fresh, all roles", "MiB", "fresh", target="≤ 64", peer="fresh")
-    figure("memory fresh, broker", "MiB", "broker", target="≤ 12", peer="broker", peer_name="Kafka" if theirs else name)
+    figure("memory fresh, broker", "MiB", "broker", target="≤ 12", peer="broker", peer_name=without or "Kafka")
     figure("memory after one query", "MiB", "queried")
     figure("memory with PackScan's views and dashboards", "MiB", "views")
     figure("processor when nothing flows, fresh", "% of a core", "cpu fresh", peer="cpu")
     figure("processor when nothing flows, PackScan's views", "% of a core", "cpu views")
-    if skipped:
-        report.note(f"memory: the peer was skipped: {skipped}")

@@ -2,8 +2,8 @@
 """Produce: records of 1 KiB, acks=all; beside it Apache Kafka with the same client.
 
 The client (bench_broker) sends batches that were made before, one per partition and request, 5 requests in flight, which is
-what an idempotent producer has; both sides' processor time is measured. LEAT_BENCH_PRODUCE_MS (1500) a run, and before them
-one of twice the time to warm up. Leat acknowledges what is on the disk. Apache Kafka is measured twice: as it comes
+what an idempotent producer has; both sides' processor time is measured. LEAT_BENCH_PRODUCE_MS (1500) a run, after some
+that warm up: 3 seconds, and 10 more in a new JVM. Leat acknowledges what is on the disk. Apache Kafka is measured twice: as it comes
 (acknowledged out of the page cache) and with log.flush.interval.messages=1 (on the disk, as Leat).
 """
 import json
@@ -17,10 +17,11 @@ SHARED = ((1, 16), (6, 16), (1, 128))  # partitions, KB of a batch: measured on 
 ALONE = ((64, 16), (1000, 16))
 
 
-def client(report, program, address, pid, partitions, batch_kb, what):
+def client(report, program, address, pid, partitions, batch_kb, what, warm_ms=2 * RUN_MS):
     """Runs of (MB/s, CPU-seconds of the broker a GB)."""
+    lib.settle()
     out, _, _ = lib.run([program, f"at={address}", f"pid={pid}", f"partitions={partitions}", f"batch_kb={batch_kb}", f"ms={RUN_MS}",
-                         f"runs={report.runs}"], timeout_s=300)
+                         f"warm_ms={warm_ms}", f"runs={report.runs}"], timeout_s=300)
     rows = [json.loads(line) for line in out.splitlines()]
     runs = [(row["mb"] / row["seconds"], row["broker_cpu_s"] / row["mb"] * 1000) for row in rows]
     for row, (speed, cost) in zip(rows, runs):
@@ -39,29 +40,23 @@ def leat_runs(report, program):
 def kafka_runs(report, program, flush):
     with peers.Kafka(flush) as kafka:
         what = "Apache Kafka, fsync" if flush else "Apache Kafka, page cache"
-        return {case: client(report, program, kafka.address, kafka.pid, *case, what) for case in SHARED}
+        return {case: client(report, program, kafka.address, kafka.pid, *case, what, (2 if turn else 9) * RUN_MS)
+                for turn, case in enumerate(SHARED)}
 
 
 def measure(report):
     program = lib.build("src/broker/bench_broker")
     ours = leat_runs(report, program)
-    kafka, skipped = {}, None
-    try:
-        for flush in (True, False):
-            kafka[flush] = kafka_runs(report, program, flush)
-    except lib.Skipped as reason:
-        skipped = reason
+    kafka, without = report.beside("produce", lambda: {flush: kafka_runs(report, program, flush) for flush in (True, False)})
     names = {True: "Kafka, fsync", False: "Kafka, page cache"}
     for case in (*SHARED, *ALONE):
         partitions, batch_kb = case
         text = f"produce 1 KiB, fsynced, {partitions} partition{'s' if partitions > 1 else ''}, {batch_kb} KB batches"
-        pairs = [(kafka[flush][case], names[flush]) for flush in kafka if case in SHARED]
+        pairs = [(kafka[flush][case], names[flush]) for flush in kafka or () if case in SHARED]
         if not pairs:
-            pairs = [(None, "skipped" if case in SHARED and skipped else "–")]
+            pairs = [(None, without if case in SHARED and without else "–")]
         for runs, name in pairs:
             report.figure(text, "MB/s", [r[0] for r in ours[case]], target="≥ 300" if case == (1, 16) else "",
                           peer=runs and [r[0] for r in runs], peer_name=name)
             report.figure("the same, broker's CPU-seconds a GB", "", [r[1] for r in ours[case]], better="less",
                           peer=runs and [r[1] for r in runs], peer_name=name)
-    if skipped:
-        report.note(f"produce: the peer was skipped: {skipped}")

@@ -78,6 +78,7 @@ def recovery_runs(report):
         leat.sql("CREATE TOPIC big (line TEXT) WITH (partitions = 6)")
         lines = f"{leat.data}.lines"
         sent, speed = fill(report, leat, lines)
+        lib.settle()
         runs = [kill_run(leat, lines) for _ in range(report.runs)]
         first = int(leat.sql("SELECT count(*) FROM big WHERE kafka_partition = 0 AND kafka_offset < 1000")[0][0])
         if first != 1000:

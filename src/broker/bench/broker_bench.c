@@ -300,8 +300,8 @@ static void produce_figure(int fd, pid_t broker, int32_t partitions, size_t batc
 /* What `bench_broker at=...` was asked for. */
 static struct {
         struct leat_addr at;
-        int64_t pid, partitions, batch_kb, in_flight, ms, runs;
-} other = {.partitions = 1, .batch_kb = 16, .in_flight = 5, .ms = 2000, .runs = RUNS};
+        int64_t pid, partitions, batch_kb, in_flight, ms, warm_ms, runs;
+} other = {.partitions = 1, .batch_kb = 16, .in_flight = 5, .ms = 2000, .warm_ms = 4000, .runs = RUNS};
 
 /* Apache Kafka answers CreateTopics before the partitions have a leader: batches are refused for a moment. */
 static void topic_wait(int fd, const char *topic, int32_t partitions, struct leat_view batch)
@@ -324,7 +324,7 @@ static void topic_wait(int fd, const char *topic, int32_t partitions, struct lea
 }
 
 /* One case against a broker that runs already, Leat's or Apache Kafka; a line of JSON for each run. A run of
- * twice the time comes first, warms up and is not told. */
+ * warm_ms comes first and is not told. */
 static int other_run(void)
 {
         struct leat_error err;
@@ -340,7 +340,7 @@ static int other_run(void)
                 double broker_s = broker_cpu_s((pid_t)other.pid), own_s = own_cpu_s();
                 double seconds;
                 size_t bytes = produce_run(fd, topic, (int32_t)other.partitions, batch, (size_t)other.in_flight,
-                                           SIZE_MAX, other.ms * (i == 0 ? 2000 : 1000), &seconds);
+                                           SIZE_MAX, (i == 0 ? other.warm_ms : other.ms) * 1000, &seconds);
                 leat_arena_reset(arena);
                 if (i > 0)
                         printf("{\"mb\": %.3f, \"seconds\": %.4f, \"broker_cpu_s\": %.3f, \"client_cpu_s\": %.3f}\n",
@@ -364,6 +364,7 @@ static bool other_option(const char *name, const char *value)
                        {"batch_kb", &other.batch_kb},
                        {"in_flight", &other.in_flight},
                        {"ms", &other.ms},
+                       {"warm_ms", &other.warm_ms},
                        {"runs", &other.runs}};
         if (strcmp(name, "at") == 0)
                 return leat_os_addr_parse(value, &other.at, NULL) == 0;
@@ -377,7 +378,7 @@ static bool other_option(const char *name, const char *value)
 }
 
 /* bench_broker [name=value]...: parameters of the broker that it starts.
- * bench_broker at=HOST:PORT pid=N [partitions=N] [batch_kb=N] [in_flight=N] [ms=N] [runs=N]: a broker that runs. */
+ * bench_broker at=HOST:PORT pid=N [partitions=N] [batch_kb=N] [in_flight=N] [ms=N] [warm_ms=N] [runs=N]: a broker that runs. */
 int main(int argc, char **argv)
 {
         struct leat_error err;
