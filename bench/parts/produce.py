@@ -2,9 +2,9 @@
 """Produce: records of 1 KiB, acks=all; beside it Apache Kafka with the same client.
 
 The client (bench_broker) sends batches that were made before, one per partition and request, 5 requests in flight, which is
-what an idempotent producer has; both sides' processor time is measured. LEAT_BENCH_PRODUCE_MS (1500) a run, after some
-that warm up: 3 seconds, and 10 more in a new JVM. Leat acknowledges what is on the disk. Apache Kafka is measured twice: as it comes
-(acknowledged out of the page cache) and with log.flush.interval.messages=1 (on the disk, as Leat).
+what an idempotent producer has; both sides' processor time is measured. LEAT_BENCH_PRODUCE_MS (1500) a run, after some that
+warm up: 3 seconds, and 10 more in a new JVM. Leat acknowledges what is on the disk. Apache Kafka is measured twice: as it
+comes (acknowledged out of the page cache) and with log.flush.interval.messages=1 (on the disk, as Leat).
 """
 import json
 import os
