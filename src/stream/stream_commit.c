@@ -25,11 +25,7 @@ static void positions_fill(struct leat_worker *w, struct leat_tick *tick)
         for (uint32_t i = 0; i < w->main.input_count; i++) {
                 const struct leat_input *input = w->main.inputs[i];
                 for (int32_t p = 0; p < input->part_count; p++)
-                        positions[tick->position_count++] =
-                                (struct leat_tick_position){.topic = input->topic.id,
-                                                            .partition = p,
-                                                            .offset = input->parts[p].position,
-                                                            .leader_epoch = input->parts[p].leader_epoch};
+                        positions[tick->position_count++] = leat_input_position(input, p);
         }
         tick->positions = positions;
 }
@@ -78,11 +74,7 @@ static void lane_positions(struct leat_worker *w, const struct leat_work *work, 
         for (uint32_t i = 0; i < work->lane->input_count; i++) {
                 const struct leat_input *input = work->lane->inputs[i];
                 for (int32_t p = 0; p < input->part_count; p++)
-                        positions[job->lane_count++] =
-                                (struct leat_tick_position){.topic = input->topic.id,
-                                                            .partition = p,
-                                                            .offset = input->parts[p].position,
-                                                            .leader_epoch = input->parts[p].leader_epoch};
+                        positions[job->lane_count++] = leat_input_position(input, p);
         }
         job->lane = positions;
 }

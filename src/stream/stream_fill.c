@@ -64,8 +64,6 @@ int leat_work_lane_open(struct leat_worker *w, struct leat_work *work, const str
                 LEAT_TRY(leat_lane_add(w, work->lane, leat_snapshot_get(objects, node->object_id), work->parked,
                                        work->parked_count, &input, err));
                 input->watermark_us = work->job->watermark_us;
-                for (int32_t p = 0; p < input->part_count && input->watermark_us != INT64_MIN; p++)
-                        input->parts[p].max_event_us = input->watermark_us + input->def.watermark_delay_us;
         }
         work->state = LEAT_WORK_FILLING;
         return leat_lane_rebuild(w, work->lane, err);

@@ -120,10 +120,13 @@ static int parts_add(struct leat_worker *w, struct leat_lane *lane, struct leat_
                                                      .load_until = ends[i],
                                                      .position = ends[i],
                                                      .leader_epoch = -1};
-                if (at != NULL)
+                if (at != NULL) {
                         input->parts[i].position = at->offset;
-                else if (positions != NULL || input->part_count > 0 || input->keyed)
+                        input->parts[i].max_event_us = at->event_us != 0 ? at->event_us : INT64_MIN;
+                        input->parts[i].append_us = at->append_us != 0 ? at->append_us : INT64_MIN;
+                } else if (positions != NULL || input->part_count > 0 || input->keyed) {
                         input->parts[i].position = begins[i]; /* a partition that came later, a keyed topic */
+                }
                 rc = leat_feed_reader_add(lane->reader, &input->topic, i, input->parts[i].position, tag, err);
         }
         if (rc == 0)
@@ -177,6 +180,17 @@ int leat_lane_grow(struct leat_worker *w, struct leat_lane *lane, struct leat_er
                 LEAT_TRY(parts_add(w, lane, input, (uint32_t)input->object_id, NULL, 0, err));
         }
         return 0;
+}
+
+struct leat_tick_position leat_input_position(const struct leat_input *input, int32_t partition)
+{
+        const struct leat_part *part = &input->parts[partition];
+        return (struct leat_tick_position){.topic = input->topic.id,
+                                           .partition = partition,
+                                           .offset = part->position,
+                                           .leader_epoch = part->leader_epoch,
+                                           .event_us = part->max_event_us == INT64_MIN ? 0 : part->max_event_us,
+                                           .append_us = part->append_us == INT64_MIN ? 0 : part->append_us};
 }
 
 void leat_lane_remove(struct leat_lane *lane, uint64_t object_id)

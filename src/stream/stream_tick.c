@@ -58,6 +58,8 @@ static void positions_put(struct leat_buf *out, const struct leat_tick_position 
                 leat_buf_varint(out, positions[i].partition);
                 leat_buf_varint(out, positions[i].offset);
                 leat_buf_varint(out, positions[i].leader_epoch);
+                leat_buf_varint(out, positions[i].event_us);
+                leat_buf_varint(out, positions[i].append_us);
         }
 }
 
@@ -225,6 +227,8 @@ static const struct leat_tick_position *positions_get(struct leat_arena *arena, 
                 positions[i].partition = (int32_t)leat_cursor_varint(cur);
                 positions[i].offset = leat_cursor_varint(cur);
                 positions[i].leader_epoch = (int32_t)leat_cursor_varint(cur);
+                positions[i].event_us = leat_cursor_varint(cur);
+                positions[i].append_us = leat_cursor_varint(cur);
         }
         *ret_count = cur->failed ? 0 : count;
         return positions;

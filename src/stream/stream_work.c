@@ -90,11 +90,7 @@ static void park(struct leat_work *work, struct leat_lane *lane)
         for (uint32_t i = 0; i < lane->input_count; i++) {
                 const struct leat_input *input = lane->inputs[i];
                 for (int32_t p = 0; p < input->part_count && !input->keyed; p++)
-                        work->parked[work->parked_count++] =
-                                (struct leat_tick_position){.topic = input->topic.id,
-                                                            .partition = p,
-                                                            .offset = input->parts[p].position,
-                                                            .leader_epoch = input->parts[p].leader_epoch};
+                        work->parked[work->parked_count++] = leat_input_position(input, p);
         }
 }
 

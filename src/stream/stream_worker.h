@@ -204,6 +204,8 @@ int leat_work_step(struct leat_worker *w, struct leat_work *work, struct leat_la
 int leat_work_maps(struct leat_worker *w, struct leat_work *work, struct leat_error *err) LEAT_NODISCARD;
 /* Makes the decoders of a lane's inputs anew, and the maps of the works that read it. */
 int leat_lane_rebuild(struct leat_worker *w, struct leat_lane *lane, struct leat_error *err) LEAT_NODISCARD;
+/* Where a partition stands, and what it has seen of time. */
+struct leat_tick_position leat_input_position(const struct leat_input *input, int32_t partition);
 const struct leat_tick_position *leat_position_find(const struct leat_tick_position *positions, uint32_t count,
                                                     const struct leat_topic_id *topic, int32_t partition);
 /* Replaces *io_positions by a copy of @from. */

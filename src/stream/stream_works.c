@@ -57,13 +57,6 @@ static int main_inputs_add(struct leat_worker *w, const struct leat_stream_graph
                         input->newest_event_us = had->newest_event_us;
                         input->newest_append_us = had->newest_append_us;
                         input->arr_id = had->arr_id;
-                        for (int32_t p = 0; p < input->part_count; p++) {
-                                /* what each partition had seen is not kept; the watermark is, and holds for all */
-                                if (had->watermark_us != INT64_MIN)
-                                        input->parts[p].max_event_us =
-                                                had->watermark_us + input->def.watermark_delay_us;
-                                input->parts[p].append_us = had->newest_append_us;
-                        }
                 }
                 for (uint32_t k = 0; known && k < w->last.refused_count; k++)
                         if (w->last.refused[k].view_id == 0 && w->last.refused[k].object_id == node->object_id)

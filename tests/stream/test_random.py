@@ -209,6 +209,7 @@ class Round:
         start = f"phase > {self.phase}" if query.options.get("start") == "latest" else "true"
         if start != "true":
             self.wait(name)
+        query.born = self.phase
         query.oracle = query.oracle.replace("⟨born⟩", str(self.phase)).replace("⟨start⟩", start)
         self.generator.views[name] = query
 
@@ -415,6 +416,11 @@ class Round:
         """Waits until every view has everything: what is produced next belongs to the next phase."""
         for name in self.generator.views:
             self.wait(name)
+        # Every partition has been brought to the same time: no death of a worker may have held the watermark back.
+        for row in self.leat.sql("SHOW JOBS") if self.phase > 0 else []:
+            if row[3] in ("ev0", "ev1") and self.generator.views[row[0]].born == 0 and "start" not in self.generator.views[row[0]].options:
+                want = BASE + timedelta(microseconds=int(self.max_s[row[3]] * 10**6) - DELAY_S * 10**6)
+                assert row[4] == want, self.report(self.generator.views[row[0]], f"the watermark of {row[3]} is {row[4]}, not {want}")
 
     def run(self, early, middle, late, phases):
         self.producer = Producer({"bootstrap.servers": self.leat.kafka, "enable.idempotence": True, "linger.ms": 1,

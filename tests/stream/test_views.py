@@ -124,6 +124,23 @@ def test_quarantine_has_the_reason(filled):
     assert bad > 20 and bad + good == 3300
 
 
+def test_watermark_survives_the_worker(leat):
+    """What each partition has seen of time is in the ticks: after a death nothing waits for what had come before it."""
+    leat.sql("CREATE TOPIC t (seen TIMESTAMPTZ, WATERMARK FOR seen AS seen - INTERVAL '2 seconds') "
+             "WITH (partitions = 2, idle_timeout = '1 hour')")
+    leat.sql("CREATE MATERIALIZED VIEW closed AS SELECT window_start, count(*) AS n FROM tumble(t, seen, INTERVAL '10 seconds') "
+             "GROUP BY 1 EMIT ON WINDOW CLOSE")
+    def send(partition, *seconds):
+        leat.produce("t", [{"seen": (BASE + timedelta(seconds=s)).isoformat()} for s in seconds], partition)
+    send(0, 1, 25)
+    send(1, 2)
+    leat.sql("SET leat.freshness = 'now'")
+    assert leat.sql("SELECT n FROM closed") == []
+    leat.kill_role("worker")
+    send(1, 26)  # the watermark is 23 s: partition 0 had seen 25 s
+    assert leat.sql("SELECT n FROM closed") == [(2,)]
+
+
 def test_rows_without_time(leat):
     """They lie in no window, and no retention can tell their age: the view and its query agree."""
     leat.sql("CREATE TOPIC t (k TEXT, seen TIMESTAMPTZ, WATERMARK FOR seen AS seen - INTERVAL '2 seconds')")

@@ -135,6 +135,9 @@ struct leat_tick_position {
         int32_t partition;
         int64_t offset; /* next record to read: everything below is inside the tick */
         int32_t leader_epoch;
+        /* What the partition has seen of time, in microseconds; 0 = nothing yet. */
+        int64_t event_us;  /* greatest event time that counts for the watermark */
+        int64_t append_us; /* newest append time */
 };
 
 /* One input topic. Times in microseconds; INT64_MIN = none yet. */
