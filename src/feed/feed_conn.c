@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "feed_int.h"
 
@@ -260,6 +261,19 @@ int leat_feed_call(struct leat_feed *feed, int16_t key, int16_t max_version, con
         return rc;
 }
 
+/* Kafka has one code for disks that fail and disks that are full. */
+static bool says_full(struct leat_view message)
+{
+        static const int causes[] = {ENOSPC, EDQUOT};
+        for (size_t i = 0; i < LEAT_ARRAY_LEN(causes); i++) {
+                char reason[96];
+                const char *text = strerror_r(causes[i], reason, sizeof reason);
+                if (message.len != 0 && memmem(message.data, message.len, text, strlen(text)) != NULL)
+                        return true;
+        }
+        return false;
+}
+
 int leat_feed_error(int code, struct leat_view message, const char *topic, struct leat_error *err)
 {
         int ours = LEAT_EINVAL;
@@ -285,7 +299,7 @@ int leat_feed_error(int code, struct leat_view message, const char *topic, struc
                 ours = LEAT_ETOOBIG;
                 break;
         case LEAT_KAFKA_E_KAFKA_STORAGE_ERROR:
-                ours = LEAT_EFULL;
+                ours = says_full(message) ? LEAT_EFULL : LEAT_EIO;
                 break;
         case LEAT_KAFKA_E_REQUEST_TIMED_OUT:
                 ours = LEAT_ETIMEOUT;
