@@ -66,7 +66,11 @@ static const struct leat_column_def quarantine_columns[] = {
         {.name = "column", .type = {.id = LEAT_T_VARCHAR}},
         {.name = "reason", .type = {.id = LEAT_T_VARCHAR}},
         {.name = "timestamp", .type = {.id = LEAT_T_TIMESTAMPTZ}},
+        {.name = "mark", .type = {.id = LEAT_T_BOOLEAN}},
+        {.name = "replayed", .type = {.id = LEAT_T_TIMESTAMPTZ}},
+        {.name = "from", .type = {.id = LEAT_T_BIGINT}},
 };
+#define QUARANTINE_REFUSED 7 /* columns of a refused record; those behind them are a mark's */
 static const uint32_t quarantine_keys[] = {0, 1};
 static const struct leat_topic_def quarantine_def = {
         .format = LEAT_FORMAT_JSON,
@@ -96,8 +100,10 @@ void leat_format_encode_quarantine(const struct leat_format_invalid *invalid, co
                 leat_view_str(invalid->reason),
         };
         struct leat_string texts[LEAT_ARRAY_LEN(views)];
-        struct leat_column columns[LEAT_ARRAY_LEN(quarantine_columns)];
+        struct leat_column columns[QUARANTINE_REFUSED];
+        struct leat_topic_def def = quarantine_def;
         uint64_t none = 0;
+        def.column_count = QUARANTINE_REFUSED;
         for (uint32_t i = 0; i < LEAT_ARRAY_LEN(columns); i++)
                 columns[i] = (struct leat_column){.type = quarantine_columns[i].type};
         columns[0].data = &partition;
@@ -111,5 +117,18 @@ void leat_format_encode_quarantine(const struct leat_format_invalid *invalid, co
         columns[6].validity = timed ? NULL : &none;
         struct leat_batch batch = {.rows = 1, .column_count = LEAT_ARRAY_LEN(columns), .columns = columns};
         leat_format_encode_key(&quarantine_def, &batch, 0, out_key);
-        leat_format_encode_value(&quarantine_def, &batch, 0, out_value);
+        leat_format_encode_value(&def, &batch, 0, out_value);
+}
+
+void leat_format_encode_mark(int32_t partition, int64_t offset, int64_t from, int64_t replayed_ms,
+                             struct leat_buf *out_key, struct leat_buf *out_value)
+{
+        leat_buf_printf(out_key, "{\"partition\":%d,\"offset\":%lld,\"mark\":true}", partition, (long long)offset);
+        leat_buf_printf(out_value,
+                        "{\"partition\":%d,\"offset\":%lld,\"mark\":true,\"from\":%lld,\"replayed\":", partition,
+                        (long long)offset, (long long)from);
+        if (replayed_ms < 0)
+                leat_buf_add_str(out_value, "null}");
+        else
+                leat_buf_printf(out_value, "%lld}", (long long)replayed_ms);
 }

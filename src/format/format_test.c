@@ -430,6 +430,21 @@ LEAT_TEST(encode_quarantine)
         CHECK_STR(leat_buf_cstr(&out),
                   "2|99|\\N|\\x7b226964223a2278ff227d|id|\"x\" is a string, not a number|2025-11-24 21:54:55.123+00");
         leat_format_close(format);
+        /* A mark has the same primary key, and a Kafka key of its own. */
+        leat_buf_clear(&key);
+        leat_buf_clear(&value);
+        leat_buf_clear(&out);
+        leat_format_encode_mark(2, 99, 7, 1764021295123, &key, &value);
+        CHECK_STR(leat_buf_cstr(&key), "{\"partition\":2,\"offset\":99,\"mark\":true}");
+        const char *mark_names[] = {"partition", "offset", "reason", "mark", "from", "replayed"};
+        CHECK_OK(leat_format_open(leat_format_quarantine_def(), mark_names, 6, &format, &err), &err);
+        record = (struct leat_record){.key = leat_buf_view(&key), .value = leat_buf_view(&value)};
+        leat_format_decode(format, &record, 1);
+        leat_format_rows(format, &rows);
+        CHECK_INT(rows.invalid_count, 0);
+        print_row(rows.batch, 0, &out);
+        CHECK_STR(leat_buf_cstr(&out), "2|99|\\N|t|7|2025-11-24 21:54:55.123+00");
+        leat_format_close(format);
         leat_buf_done(&key);
         leat_buf_done(&value);
         leat_buf_done(&out);

@@ -154,6 +154,9 @@ int leat_query_ddl_open(struct query_cursor *cur, bool check_only, struct leat_e
                                            .notice_arg = s};
         if (check_only && !leat_sql_is_ddl(stmt)) {
                 struct leat_sql_query query;
+                const struct leat_object *topic;
+                if (stmt->kind == LEAT_STMT_REPLAY)
+                        return leat_sql_replay(q->env, cur->arena, stmt, &query, &topic, err);
                 return leat_sql_select(q->env, cur->arena, leat_view_str(st->text), stmt->body, NULL, 0, &query, err);
         }
         pthread_mutex_lock(&q->mutex);

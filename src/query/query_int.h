@@ -19,6 +19,7 @@ struct leat_query {
         struct leat_catalog *env_catalog; /* the env's, closed after it */
         struct query_flow *flow;
         struct query_refused *refused;
+        pthread_mutex_t replay_mutex;        /* held by the one REPLAY that runs */
         pthread_mutex_t mutex;               /* guards engine, ddl catalog and ddl feed */
         struct leat_engine *engine;          /* NULL until the first SELECT */
         struct leat_catalog *catalog;        /* the writer's handle: DDL, one statement at a time */
@@ -183,7 +184,7 @@ struct query_stmt {
         struct leat_sql_query sql;
         const char *engine_sql; /* views put in place */
         struct leat_plan *plan;
-        const struct leat_object *topic; /* INSERT */
+        const struct leat_object *topic; /* INSERT, REPLAY */
         const uint32_t *topic_columns;
         struct query_stmt *inner; /* EXECUTE: the prepared one */
         bool uses_conn;
@@ -234,6 +235,8 @@ int leat_query_insert_prepare(struct query_stmt *st, const struct leat_type *hin
                               struct leat_error *err) LEAT_NODISCARD;
 int leat_query_insert_open(struct query_cursor *cur, const struct leat_batch *params,
                            struct leat_error *err) LEAT_NODISCARD;
+int leat_query_replay_prepare(struct query_stmt *st, struct leat_error *err) LEAT_NODISCARD;
+int leat_query_replay_open(struct query_cursor *cur, struct leat_error *err) LEAT_NODISCARD;
 int leat_query_show_prepare(struct query_stmt *st, struct leat_error *err) LEAT_NODISCARD;
 int leat_query_show_open(struct query_cursor *cur, struct leat_error *err) LEAT_NODISCARD;
 int leat_query_explain_open(struct query_cursor *cur, struct leat_error *err) LEAT_NODISCARD;
@@ -278,6 +281,18 @@ int leat_query_graph(const struct leat_object *view, struct leat_arena *arena, s
 int leat_query_compile(void *arg, struct leat_arena *arena, const struct leat_sql_bound *bound,
                        const struct leat_view_def *def, struct leat_sql_compiled *ret_compiled,
                        struct leat_error *err) LEAT_NODISCARD;
+
+/* ---- a number a record (query_places.c) ------------------------------------------------ */
+struct query_places {
+        uint64_t *places; /* 0 = free */
+        int64_t *values;
+        uint32_t count, size;
+};
+/* Partitions below 65,536, offsets below 2^48. */
+uint64_t leat_query_place(int32_t partition, int64_t offset);
+bool leat_query_places_find(const struct query_places *places, uint64_t place, int64_t *ret_value);
+void leat_query_places_put(struct query_places *places, uint64_t place, int64_t value);
+void leat_query_places_done(struct query_places *places);
 
 /* ---- refused records (query_refused.c) ------------------------------------------------ */
 struct leat_format_invalid;

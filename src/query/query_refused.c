@@ -9,7 +9,7 @@
  * than the queue holds, is told in the log and met again by the next SELECT. A
  * SELECT over the quarantine waits a moment for what was handed over before.
  *
- * Memory: QUEUE_BYTES of copies, KNOWN_MAX places (8 bytes each, at most half
+ * Memory: QUEUE_BYTES of copies, KNOWN_MAX places (16 bytes each, at most half
  * full) of each of TOPICS_MAX topics.
  * Threads: the mutex guards everything but the thread's own feed.
  */
@@ -41,8 +41,7 @@ struct refused_topic {
         char name[250];
         struct leat_topic_id id;
         uint32_t waiting; /* packets */
-        uint64_t *known;  /* partition << 48 | offset, + 1; 0 = free */
-        uint32_t known_count, known_size;
+        struct query_places known;
         bool full, complained;
         /* the thread's own */
         struct leat_quarantine quarantine;
@@ -62,50 +61,17 @@ struct query_refused {
 };
 
 /* ---- what is there ---------------------------------------------------------------------- */
-static uint64_t place_of(int32_t partition, int64_t offset)
-{
-        return ((uint64_t)(uint32_t)partition << 48 | ((uint64_t)offset & 0xffffffffffffull)) + 1;
-}
-
-static uint32_t known_slot(const struct refused_topic *t, uint64_t place)
-{
-        uint32_t at = (uint32_t)leat_hash_mix(place, 0x9e3779b97f4a7c15ull) & (t->known_size - 1);
-        while (t->known[at] != 0 && t->known[at] != place)
-                at = (at + 1) & (t->known_size - 1);
-        return at;
-}
-
-static bool known_has(const struct refused_topic *t, uint64_t place)
-{
-        return t->known_size != 0 && t->known[known_slot(t, place)] == place;
-}
-
 static void known_add(struct refused_topic *t, uint64_t place)
 {
-        if (t->known_count >= KNOWN_MAX) {
+        if (t->known.count >= KNOWN_MAX)
                 t->full = true;
-                return;
-        }
-        if (2 * t->known_count >= t->known_size) {
-                uint32_t size = t->known_size;
-                uint64_t *old = t->known;
-                t->known_size = size == 0 ? 1024 : 2 * size;
-                t->known = leat_calloc(t->known_size, sizeof *t->known);
-                for (uint32_t i = 0; i < size; i++)
-                        if (old[i] != 0)
-                                t->known[known_slot(t, old[i])] = old[i];
-                free(old);
-        }
-        uint32_t at = known_slot(t, place);
-        t->known_count += t->known[at] == 0;
-        t->known[at] = place;
+        else
+                leat_query_places_put(&t->known, place, 0);
 }
 
 static void known_forget(struct refused_topic *t)
 {
-        free(t->known);
-        t->known = NULL;
-        t->known_count = t->known_size = 0;
+        leat_query_places_done(&t->known);
         t->full = false;
         t->read_to = -1;
 }
@@ -115,8 +81,8 @@ static void learn_batch(struct query_refused *r, struct refused_topic *t, const 
 {
         pthread_mutex_lock(&r->mutex);
         for (uint32_t i = 0; i < rows->batch->rows; i++)
-                known_add(t, place_of(((const int32_t *)rows->batch->columns[0].data)[i],
-                                      ((const int64_t *)rows->batch->columns[1].data)[i]));
+                known_add(t, leat_query_place(((const int32_t *)rows->batch->columns[0].data)[i],
+                                              ((const int64_t *)rows->batch->columns[1].data)[i]));
         pthread_mutex_unlock(&r->mutex);
 }
 
@@ -210,15 +176,15 @@ static void keep_new(struct query_refused *r, struct packet *p)
         uint32_t count = 0;
         pthread_mutex_lock(&r->mutex);
         for (uint32_t i = 0; i < p->count; i++) {
-                uint64_t place = place_of(p->invalids[i].record.partition, p->invalids[i].record.offset);
-                if (known_has(p->topic, place) || p->topic->full)
+                uint64_t place = leat_query_place(p->invalids[i].record.partition, p->invalids[i].record.offset);
+                if (leat_query_places_find(&p->topic->known, place, NULL) || p->topic->full)
                         continue;
                 known_add(p->topic, place);
                 p->invalids[count++] = p->invalids[i];
         }
         if (p->topic->full && !p->topic->complained) {
                 leat_diag(LEAT_DIAG_WARN, "query", "refused records are too many to be compared; SELECT writes no more",
-                          "topic=%s known=%u", p->topic->name, p->topic->known_count);
+                          "topic=%s known=%u", p->topic->name, p->topic->known.count);
                 p->topic->complained = true;
         }
         pthread_mutex_unlock(&r->mutex);
@@ -307,7 +273,7 @@ void leat_query_refused_free(struct query_refused *r)
         if (r->started)
                 pthread_join(r->thread, NULL);
         for (uint32_t i = 0; i < r->topic_count; i++) {
-                free(r->topics[i]->known);
+                leat_query_places_done(&r->topics[i]->known);
                 free(r->topics[i]);
         }
         pthread_cond_destroy(&r->work);
@@ -363,7 +329,7 @@ void leat_query_refused_add(struct query_refused *r, const struct leat_feed_topi
         for (uint32_t i = 0; t != NULL && !t->full && i < count; i++) {
                 const struct leat_record *from = &invalids[i].record;
                 size_t bytes = from->key.len + from->value.len + 512;
-                if (known_has(t, place_of(from->partition, from->offset)))
+                if (leat_query_places_find(&t->known, leat_query_place(from->partition, from->offset), NULL))
                         continue;
                 if (r->bytes + bytes > QUEUE_BYTES) {
                         left++;
@@ -433,7 +399,7 @@ void leat_query_session_tell_skipped(struct query_session *s)
                                 (long long)k->count, k->count == 1 ? "" : "s", k->topic,
                                 k->count == 1 ? "its" : "their");
                 leat_sql_quote_name(&text, leat_buf_cstr(&name));
-                s->info.notice(s->info.door, "NOTICE", leat_buf_cstr(&text), NULL);
+                leat_query_notice(s, "NOTICE", leat_buf_cstr(&text));
                 leat_buf_done(&text);
                 leat_buf_done(&name);
                 free(k->topic);

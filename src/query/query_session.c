@@ -156,6 +156,7 @@ int leat_query_open(const struct leat_query_options *options, struct leat_query 
         pthread_mutex_init(&q->sessions_mutex, NULL);
         pthread_mutex_init(&q->macro_mutex, NULL);
         pthread_mutex_init(&q->zone_mutex, NULL);
+        pthread_mutex_init(&q->replay_mutex, NULL);
         int rc = open_parts(q, err);
         if (rc == 0 && pthread_create(&q->follower, NULL, follower, q) != 0)
                 rc = leat_error_set(err, LEAT_ENOMEM, "cannot start a thread");
@@ -195,6 +196,7 @@ void leat_query_close(struct leat_query *q)
         pthread_mutex_destroy(&q->macro_mutex);
         pthread_mutex_destroy(&q->zone_mutex);
         leat_query_zones_free(q);
+        pthread_mutex_destroy(&q->replay_mutex);
         leat_query_flow_free(q->flow);
         leat_query_refused_free(q->refused);
         pthread_mutex_destroy(&q->mutex);

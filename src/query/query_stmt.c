@@ -98,6 +98,8 @@ static int prepare_kind(struct query_stmt *st, const struct leat_type *hints, ui
                 return leat_query_select_prepare(st, st->stmt.body, hints, hint_count, err);
         case LEAT_STMT_INSERT:
                 return leat_query_insert_prepare(st, hints, hint_count, err);
+        case LEAT_STMT_REPLAY:
+                return leat_query_replay_prepare(st, err);
         case LEAT_STMT_SUBSCRIBE:
         case LEAT_STMT_SUBSCRIBE_DASHBOARD:
                 st->desc.copy_out = true;
@@ -319,6 +321,11 @@ static int open_kind(struct query_cursor *cur, const struct leat_batch *params, 
         case LEAT_STMT_INSERT:
                 LEAT_TRY(check_writable(s, cur, err));
                 return leat_query_insert_open(cur, params, err);
+        case LEAT_STMT_REPLAY:
+                LEAT_TRY(check_writable(s, cur, err));
+                if (s->txn == LEAT_PG_IN_TXN)
+                        leat_query_notice(s, "NOTICE", "REPLAY takes effect at once: ROLLBACK does not undo it");
+                return leat_query_replay_open(cur, err);
         case LEAT_STMT_SUBSCRIBE:
         case LEAT_STMT_SUBSCRIBE_DASHBOARD:
                 return leat_query_subscribe_open(cur, err);
@@ -491,6 +498,10 @@ static const char *tag(void *cursor, bool *ret_counts, int64_t *ret_rows)
         case LEAT_STMT_SUBSCRIBE_DASHBOARD:
                 *ret_counts = true;
                 return "COPY";
+        case LEAT_STMT_REPLAY:
+                *ret_counts = true;
+                *ret_rows = cur->affected;
+                return "REPLAY";
         case LEAT_STMT_INSERT:
                 *ret_counts = true;
                 *ret_rows = cur->affected;

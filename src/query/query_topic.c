@@ -47,6 +47,10 @@ struct topic_scan {
         uint64_t *hashes;                  /* of each row's key */
         uint64_t *gone;                    /* bit: deleted or replaced */
         bool given;
+        /* quarantine: which have been played back, and when */
+        bool quarantine;
+        uint32_t mark_at, replayed_at;
+        struct query_places replayed;
         int64_t skipped; /* records that did not fit */
 };
 
@@ -170,7 +174,7 @@ static void skip_refused(struct topic_scan *t)
 {
         struct leat_format_rows rows;
         leat_format_rows(t->format, &rows);
-        if (rows.invalid_count == 0 || t->def == NULL || t->def == leat_format_quarantine_def())
+        if (rows.invalid_count == 0 || t->def == NULL || t->quarantine)
                 return;
         t->skipped += rows.invalid_count;
         leat_query_session_skipped(t->session, t->name, t->skipped);
@@ -296,6 +300,37 @@ static void keep_row(struct topic_scan *t, uint32_t row, bool deleted, struct le
                 t->gone[row >> 6] |= 1ull << (row & 63);
 }
 
+/* A row of a quarantine that says that a record was played back, or is about to be: no row of the relation. */
+static bool take_mark(struct topic_scan *t, uint32_t row)
+{
+        const struct leat_column *columns = t->rows->columns;
+        if (!t->quarantine || !leat_column_valid(&columns[t->mark_at], row))
+                return false;
+        t->gone[row >> 6] |= 1ull << (row & 63);
+        if (leat_column_valid(&columns[t->replayed_at], row))
+                leat_query_places_put(&t->replayed,
+                                      leat_query_place(((const int32_t *)columns[t->key_at[0]].data)[row],
+                                                       ((const int64_t *)columns[t->key_at[1]].data)[row]),
+                                      ((const int64_t *)columns[t->replayed_at].data)[row]);
+        return true;
+}
+
+/* The time at which each row was played back, from the marks. */
+static void fill_replayed(struct topic_scan *t, struct leat_batch *picked, const uint32_t *pick)
+{
+        if (!t->quarantine || t->replayed_at >= t->count || t->replayed.count == 0)
+                return;
+        struct leat_column *to = &picked->columns[t->replayed_at];
+        leat_column_make_validity(t->rows_arena, to, picked->rows);
+        for (uint32_t i = 0; i < picked->rows; i++) {
+                const struct leat_column *keys = t->rows->columns;
+                uint64_t place = leat_query_place(((const int32_t *)keys[t->key_at[0]].data)[pick[i]],
+                                                  ((const int64_t *)keys[t->key_at[1]].data)[pick[i]]);
+                if (leat_query_places_find(&t->replayed, place, &((int64_t *)to->data)[i]))
+                        to->validity[i >> 6] |= 1ull << (i & 63);
+        }
+}
+
 static int keyed_read(struct topic_scan *t, struct leat_error *err)
 {
         struct leat_buf key = LEAT_BUF_INIT, other = LEAT_BUF_INIT;
@@ -308,8 +343,9 @@ static int keyed_read(struct topic_scan *t, struct leat_error *err)
                 uint32_t first = t->rows->rows;
                 leat_batch_append(t->rows_arena, t->rows, rows.batch, 0, rows.batch->rows);
                 for (uint32_t i = 0; i < rows.batch->rows; i++)
-                        keep_row(t, first + i, rows.deleted != NULL && ((rows.deleted[i >> 6] >> (i & 63)) & 1), &key,
-                                 &other);
+                        if (!take_mark(t, first + i))
+                                keep_row(t, first + i, rows.deleted != NULL && ((rows.deleted[i >> 6] >> (i & 63)) & 1),
+                                         &key, &other);
                 if ((int64_t)leat_arena_bytes(t->rows_arena) > leat_param(LEAT_P_QUERY_MEMORY_BYTES)) {
                         rc = leat_error_set(err, LEAT_ETOOBIG,
                                             "topic \"%s\" has more rows than query.memory.bytes holds", t->name);
@@ -338,6 +374,7 @@ static int keyed_next(struct query_scan *scan, const struct leat_batch **ret_bat
                         pick[n++] = i;
         struct leat_batch narrow = {.rows = t->rows->rows, .column_count = t->count, .columns = t->rows->columns};
         struct leat_batch *picked = leat_batch_gather(t->rows_arena, &narrow, pick, n);
+        fill_replayed(t, picked, pick);
         if (n != 0)
                 *ret_batch = picked;
         return 0;
@@ -354,6 +391,7 @@ static void topic_close(struct query_scan *scan)
         free(t->slots);
         free(t->hashes);
         free(t->gone);
+        leat_query_places_done(&t->replayed);
         free(t);
 }
 
@@ -362,6 +400,7 @@ static int find_topic(struct topic_scan *t, const struct leat_scan_key *key, str
         t->name = leat_arena_strdup(t->arena, key->name);
         if (key->kind == LEAT_SCAN_QUARANTINE) {
                 t->def = leat_format_quarantine_def();
+                t->quarantine = true;
                 t->name = leat_arena_printf(t->arena, "%s.quarantine", key->name);
                 leat_query_refused_wait(t->session->query->refused, key->name);
         } else if (key->kind == LEAT_SCAN_TOPIC) {
@@ -378,7 +417,7 @@ static int find_topic(struct topic_scan *t, const struct leat_scan_key *key, str
 static int open_format(struct topic_scan *t, const char *const *names, const uint32_t *columns, struct leat_error *err)
 {
         uint32_t keys = t->def == NULL ? 0 : t->def->key_count;
-        const char **wanted = leat_arena_alloc(t->arena, (t->count + keys + 1) * sizeof *wanted);
+        const char **wanted = leat_arena_alloc(t->arena, (t->count + keys + 2) * sizeof *wanted);
         t->key_at = leat_arena_alloc(t->arena, (keys + 1) * sizeof *t->key_at);
         for (t->all = 0; t->all < t->count; t->all++)
                 wanted[t->all] = names[columns[t->all]];
@@ -390,6 +429,14 @@ static int open_format(struct topic_scan *t, const char *const *names, const uin
                 if (at == t->all)
                         wanted[t->all++] = name;
                 t->key_at[k] = at;
+        }
+        if (t->quarantine) {
+                while (t->replayed_at < t->all && strcmp(wanted[t->replayed_at], "replayed") != 0)
+                        t->replayed_at++;
+                if (t->replayed_at == t->all)
+                        wanted[t->all++] = "replayed";
+                t->mark_at = t->all;
+                wanted[t->all++] = "mark";
         }
         return leat_format_open(t->def, wanted, t->all, &t->format, err);
 }

@@ -193,4 +193,11 @@ void leat_sql_pushdown(struct leat_arena *arena, const struct leat_json *where, 
 /* Nearest of @count names to @name, NULL when none is near (sql_suggest.c). */
 const char *leat_sql_suggest(const char *name, const char *const *names, uint32_t count);
 
+/* ---- batch queries (sql_select.c) -------------------------------------------------- */
+/* A rewrite for a query at the newest catalog, which @arena keeps; and a query of ours with the user's pieces in it. */
+int leat_sql_begin(struct sql_rewrite *rw, struct leat_sql_env *env, struct leat_arena *arena,
+                   struct leat_error *err) LEAT_NODISCARD;
+int leat_sql_select_map(struct sql_rewrite *rw, const struct leat_sql_map *user,
+                        struct leat_sql_query *ret_query) LEAT_NODISCARD;
+
 #endif

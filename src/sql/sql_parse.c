@@ -490,6 +490,8 @@ int leat_sql_statement(struct sql_parser *p)
                 return parse_deallocate(p);
         if (leat_sql_accept(p, "DISCARD"))
                 return parse_discard(p);
+        if (leat_sql_accept(p, "REPLAY"))
+                return leat_sql_replay_parse(p);
         if (leat_sql_accept(p, "DECLARE"))
                 return leat_sql_declare(p);
         if (leat_sql_accept(p, "CLOSE"))
@@ -557,6 +559,7 @@ void leat_sql_tag(const struct leat_stmt *stmt, uint64_t rows, char *out, size_t
                 [LEAT_STMT_CLOSE] = "CLOSE CURSOR",
                 [LEAT_STMT_FETCH] = "FETCH",
                 [LEAT_STMT_MOVE] = "MOVE",
+                [LEAT_STMT_REPLAY] = "REPLAY",
         };
         const char *tag = (size_t)stmt->kind < LEAT_ARRAY_LEN(tags) ? tags[stmt->kind] : NULL;
         unsigned long long n = rows;

@@ -88,6 +88,7 @@ static inline struct leat_span sql_span(const struct sql_token *token)
 }
 
 int leat_sql_statement(struct sql_parser *p) LEAT_NODISCARD;
+int leat_sql_replay_parse(struct sql_parser *p) LEAT_NODISCARD;
 int leat_sql_inner(struct sql_parser *p) LEAT_NODISCARD;
 int leat_sql_create(struct sql_parser *p) LEAT_NODISCARD;
 int leat_sql_create_dashboard(struct sql_parser *p) LEAT_NODISCARD;

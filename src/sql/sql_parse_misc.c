@@ -450,3 +450,36 @@ int leat_sql_close(struct sql_parser *p)
                 LEAT_TRY(leat_sql_name(p, true, "the cursor's name", &p->stmt->name, &p->stmt->name_at));
         return leat_sql_expect_end(p);
 }
+
+/* ---- REPLAY ------------------------------------------------------------------------- */
+/* Everything up to @word outside of parentheses, or to the end. */
+static int piece(struct sql_parser *p, const char *word, const char *what, struct leat_span *ret_at)
+{
+        uint32_t first = p->at, depth = 0;
+        for (; !sql_at_end(p) && (depth != 0 || word == NULL || !sql_is(p, 0, word)); p->at++) {
+                if (sql_is_op(p, 0, '(') || sql_is_op(p, 0, '['))
+                        depth++;
+                else if ((sql_is_op(p, 0, ')') || sql_is_op(p, 0, ']')) && depth-- == 0)
+                        return leat_sql_unexpected(p, what);
+        }
+        if (p->at == first || depth != 0)
+                return leat_sql_unexpected(p, p->at == first ? what : "\")\"");
+        const struct sql_token *last = &p->tokens[p->at - 1];
+        ret_at->start = p->tokens[first].start;
+        ret_at->len = last->start + last->len - ret_at->start;
+        return 0;
+}
+
+/* REPLAY QUARANTINE OF name [USING expression] [WHERE condition] */
+int leat_sql_replay_parse(struct sql_parser *p)
+{
+        p->stmt->kind = LEAT_STMT_REPLAY;
+        LEAT_TRY(leat_sql_expect(p, "QUARANTINE"));
+        LEAT_TRY(leat_sql_expect(p, "OF"));
+        LEAT_TRY(leat_sql_relation_name(p, "the name of a topic"));
+        if (leat_sql_accept(p, "USING"))
+                LEAT_TRY(piece(p, "WHERE", "an expression", &p->stmt->using_at));
+        if (leat_sql_accept(p, "WHERE"))
+                LEAT_TRY(piece(p, NULL, "a condition", &p->stmt->where_at));
+        return leat_sql_expect_end(p);
+}

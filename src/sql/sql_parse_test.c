@@ -359,6 +359,37 @@ LEAT_TEST(prepare_and_others)
         refuse(LEAT_ESYNTAX, "VALIDATE VALIDATE VALIDATE VALIDATE VALIDATE ^VALIDATE SELECT 1", "VALIDATE");
 }
 
+static const char *piece(const struct leat_stmt *s, struct leat_span at)
+{
+        static char text[200];
+        snprintf(text, sizeof text, "%.*s", (int)at.len, (const char *)s->text.data + at.start);
+        return text;
+}
+
+LEAT_TEST(replay)
+{
+        struct leat_stmt s = parse("REPLAY QUARANTINE OF scans");
+        CHECK(s.kind == LEAT_STMT_REPLAY && s.using_at.len == 0 && s.where_at.len == 0);
+        CHECK_STR(s.name, "scans");
+        s = parse("replay quarantine of public.\"My Topic\" using f(value, (SELECT 1 WHERE true)) where a = 1 AND b -- "
+                  "x");
+        CHECK_STR(s.name, "My Topic");
+        CHECK_STR(piece(&s, s.using_at), "f(value, (SELECT 1 WHERE true))");
+        CHECK_STR(piece(&s, s.where_at), "a = 1 AND b");
+        s = parse("VALIDATE REPLAY QUARANTINE OF t WHERE \"offset\" = 7");
+        CHECK(s.kind == LEAT_STMT_VALIDATE && s.inner->kind == LEAT_STMT_REPLAY);
+        CHECK_STR(piece(s.inner, s.inner->where_at), "\"offset\" = 7");
+        refuse(LEAT_ESYNTAX, "REPLAY ^t", "near \"t\"");
+        refuse(LEAT_ESYNTAX, "REPLAY QUARANTINE ^t", "near \"t\"");
+        refuse(LEAT_ESYNTAX, "REPLAY QUARANTINE OF^", "end of input");
+        refuse(LEAT_ESYNTAX, "REPLAY QUARANTINE OF t ^u", "near \"u\"");
+        refuse(LEAT_ESYNTAX, "REPLAY QUARANTINE OF t USING^", "end of input");
+        refuse(LEAT_ESYNTAX, "REPLAY QUARANTINE OF t USING ^WHERE a", "near \"WHERE\"");
+        refuse(LEAT_ESYNTAX, "REPLAY QUARANTINE OF t WHERE^", "end of input");
+        refuse(LEAT_ESYNTAX, "REPLAY QUARANTINE OF t WHERE a = 1^) OR (true", "near \")\"");
+        refuse(LEAT_ESYNTAX, "REPLAY QUARANTINE OF t USING (a^", "end of input");
+}
+
 LEAT_TEST(quoting)
 {
         struct leat_buf out = LEAT_BUF_INIT;

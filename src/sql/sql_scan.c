@@ -173,6 +173,7 @@ const struct leat_column_def *leat_sql_quarantine_columns(uint32_t *ret_count)
                 {.name = "column", .type = {.id = LEAT_T_VARCHAR}},
                 {.name = "reason", .type = {.id = LEAT_T_VARCHAR}},
                 {.name = "timestamp", .type = {.id = LEAT_T_TIMESTAMPTZ}},
+                {.name = "replayed", .type = {.id = LEAT_T_TIMESTAMPTZ}},
         };
         *ret_count = LEAT_ARRAY_LEN(columns);
         return columns;

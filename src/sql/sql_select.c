@@ -141,7 +141,7 @@ static int select_query(struct sql_rewrite *rw, const struct leat_sql_map *user,
         }
 }
 
-static int begin(struct sql_rewrite *rw, struct leat_sql_env *env, struct leat_arena *arena, struct leat_error *err)
+int leat_sql_begin(struct sql_rewrite *rw, struct leat_sql_env *env, struct leat_arena *arena, struct leat_error *err)
 {
         *rw = (struct sql_rewrite){.env = env, .arena = arena, .mode = SQL_MODE_BATCH, .err = err};
         LEAT_TRY(leat_sql_env_catalog(env, &rw->catalog, err));
@@ -149,12 +149,17 @@ static int begin(struct sql_rewrite *rw, struct leat_sql_env *env, struct leat_a
         return 0;
 }
 
+int leat_sql_select_map(struct sql_rewrite *rw, const struct leat_sql_map *user, struct leat_sql_query *ret_query)
+{
+        return select_query(rw, user, NULL, NULL, ret_query);
+}
+
 int leat_sql_select(struct leat_sql_env *env, struct leat_arena *arena, struct leat_view text, struct leat_span span,
                     const struct leat_type *param_types, uint32_t param_count, struct leat_sql_query *ret_query,
                     struct leat_error *err)
 {
         struct sql_rewrite rw;
-        LEAT_TRY(begin(&rw, env, arena, err));
+        LEAT_TRY(leat_sql_begin(&rw, env, arena, err));
         rw.param_types = param_types;
         rw.param_type_count = param_types != NULL ? param_count : 0;
         return select_query(&rw, leat_sql_map_span(arena, text, span), NULL, NULL, ret_query);
@@ -199,7 +204,7 @@ static int check_panel(struct leat_sql_env *env, struct leat_arena *arena, struc
         static const char *const none[] = {""};
         const struct leat_sql_map *user;
         struct sql_rewrite rw;
-        LEAT_TRY(begin(&rw, env, arena, err));
+        LEAT_TRY(leat_sql_begin(&rw, env, arena, err));
         rw.param_names = name_count != 0 ? names : none;
         rw.param_name_count = name_count;
         struct leat_span span = {.start = 0, .len = (uint32_t)sql.len};
@@ -310,7 +315,7 @@ int leat_sql_insert(struct leat_sql_env *env, struct leat_arena *arena, const st
         struct leat_sql_query body;
         const struct leat_object *topic;
         uint32_t *columns, count;
-        LEAT_TRY(begin(&rw, env, arena, err));
+        LEAT_TRY(leat_sql_begin(&rw, env, arena, err));
         rw.param_types = param_types;
         rw.param_type_count = param_types != NULL ? param_count : 0;
         LEAT_TRY(insert_topic(&rw, stmt, &topic));

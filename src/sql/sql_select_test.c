@@ -69,7 +69,8 @@ LEAT_TEST(relations_become_scans)
         columns(fx, "SELECT count(*) AS n FROM (SELECT 1 FROM scans WHERE site IN (SELECT site FROM sites)) x", "n");
         columns(fx, "WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t WHERE n < 3) SELECT * FROM t", "n");
         columns(fx, "SELECT * FROM clicks", "value");
-        columns(fx, "SELECT * FROM \"scans$quarantine\"", "partition offset key value column reason timestamp");
+        columns(fx, "SELECT * FROM \"scans$quarantine\"",
+                "partition offset key value column reason timestamp replayed");
         struct leat_sql_query q = query(fx, "SELECT 1 FROM heavy h JOIN sites ON true");
         CHECK_INT(q.used_count, 3);
         CHECK_INT(q.used[0].at.start, 14);

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Records that do not fit their topic: none is lost, each is seen once, and they can be played back."""
+import os
 import random
+import signal
 import threading
 import time
 
 import conftest
+import psycopg
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic
 
@@ -247,3 +250,141 @@ def test_a_quarantine_is_kept_as_long_as_its_topic(leat):
     assert retention_ms(leat, "t.quarantine") == 3 * day and retention_ms(leat, "k.quarantine") == 30 * day
     leat.sql("ALTER TOPIC t SET (retention = '5 days')")
     assert retention_ms(leat, "t.quarantine") == 5 * day
+
+
+# ---- REPLAY ---------------------------------------------------------------------------------------------------------
+def replay(leat, text, connection=None):
+    """(command tag, notice) of a REPLAY."""
+    notices = []
+    with connection or leat.connect() as own:
+        own.add_notice_handler(lambda d: notices.append(d.message_primary))
+        cursor = own.execute(text)
+        return cursor.statusmessage, "; ".join(notices)
+
+
+def test_replay_makes_records_fit(leat):
+    leat.sql("CREATE TOPIC t (id INT NOT NULL, n INT)")
+    leat.sql("CREATE MATERIALIZED VIEW v AS SELECT count(*) AS c, sum(n) AS n FROM t")
+    assert replay(leat, "REPLAY QUARANTINE OF t") == ("REPLAY 0", "topic t: 0 records played back")
+    leat.kcat("-P", "-t", "t", "-K|", input='a|{"id":1,"n":"5"}\nb|{"id":2,"n":7}\nc|{"n":1}\nd|{"id":3,"n":"6"}\n')
+    leat.sql("SET leat.freshness = 'now'")
+    assert leat.sql("SELECT c, n FROM v") == [(1, 7)]
+    # Nothing has changed: they fit no better than before.
+    tag, note = replay(leat, "REPLAY QUARANTINE OF t")
+    assert tag == "REPLAY 0" and note == 'topic t: 0 records played back, 3 do not fit: "5" is a string, not a number (INTEGER)'
+    assert leat.sql('SELECT count(*) FROM "t$quarantine" WHERE replayed IS NULL') == [(3,)]
+    # The producer wrote numbers as text.
+    fix = """REPLAY QUARANTINE OF t USING regexp_replace(decode(value), '"n":"(\\d+)"', '"n":\\1') WHERE "column" = 'n'"""
+    assert replay(leat, "VALIDATE " + fix)[0] == "VALIDATE"
+    assert replay(leat, fix) == ("REPLAY 2", "topic t: 2 records played back")
+    assert leat.sql("SELECT c, n FROM v") == [(3, 18)]
+    assert leat.sql("SELECT id, n, kafka_key, kafka_offset FROM t WHERE kafka_offset > 3") == [(1, 5, b"a", 4), (3, 6, b"d", 5)]
+    assert leat.sql("SELECT kafka_headers[1].key, kafka_headers[1].value FROM t WHERE kafka_offset = 5") == [
+        ("leat-replayed-from", b"0:3")]
+    times = leat.sql("SELECT q.timestamp = t.kafka_timestamp FROM \"t$quarantine\" q, t WHERE q.\"offset\" = 0 AND t.kafka_offset = 4")
+    assert times == [(True,)]
+    # They are played back once, also when somebody reads and refuses the old ones again.
+    assert replay(leat, fix) == ("REPLAY 0", "topic t: 0 records played back")
+    leat.sql("CREATE MATERIALIZED VIEW w AS SELECT count(*) AS c, sum(n) AS n FROM t")
+    assert leat.sql("SELECT c, n FROM w") == [(3, 18)]
+    leat.restart(kill=True)
+    assert leat.sql("SELECT count(*) FROM t") == [(3,)]
+    assert replay(leat, fix) == ("REPLAY 0", "topic t: 0 records played back")
+    assert leat.sql('SELECT "offset", replayed IS NOT NULL FROM "t$quarantine" ORDER BY 1') == [(0, True), (2, False), (3, True)]
+    assert leat.sql('SELECT count(*) FROM "t$quarantine"') == [(3,)]
+
+
+def test_replay_counts_what_fits_where_it_stands(leat):
+    """A record that the log still has is taken by all readers once the columns let it: writing it again would double it."""
+    leat.sql("CREATE TOPIC t (id INT, n INT)")
+    leat.produce("t", ['{"id":1,"n":"x"}', '{"id":"x"}', '{"id":2,"n":1}'])
+    assert leat.sql("SELECT id FROM t") == [(2,)]
+    leat.sql("ALTER TOPIC t DROP COLUMN n")
+    assert leat.sql("SELECT id FROM t ORDER BY 1") == [(1,), (2,)]
+    tag, note = replay(leat, "REPLAY QUARANTINE OF t")
+    assert tag == "REPLAY 0"
+    assert note == 'topic t: 0 records played back, 1 fits where it stands, 1 does not fit: "x" is a string, not a number (INTEGER)'
+    assert leat.sql("SELECT id FROM t ORDER BY 1") == [(1,), (2,)]
+    assert leat.sql('SELECT "offset" FROM "t$quarantine" WHERE replayed IS NULL') == [(1,)]
+    # What the log has no more is written again, with its time.
+    leat.sql("ALTER TOPIC t RENAME COLUMN id TO other")
+    admin = AdminClient({"bootstrap.servers": leat.kafka})
+    admin.delete_records([TopicPartition("t", 0, 3)])[TopicPartition("t", 0, 3)].result(10)
+    assert leat.sql("SELECT * FROM t") == []
+    assert replay(leat, "REPLAY QUARANTINE OF t") == ("REPLAY 1", "topic t: 1 record played back")
+    assert leat.sql("SELECT other, kafka_offset FROM t") == [(None, 3)]
+
+
+def test_replay_refusals_have_their_place(leat):
+    leat.sql("CREATE TOPIC t (n INT)")
+    leat.sql("CREATE TOPIC k (k TEXT PRIMARY KEY, n INT)")
+    leat.sql("CREATE VIEW plain AS SELECT n FROM t")
+    for marked, message in (
+            ("REPLAY QUARANTINE OF ^nothing", 'relation "nothing" does not exist'),
+            ("REPLAY QUARANTINE OF ^plain", '"plain" is no topic with columns'),
+            ("REPLAY QUARANTINE OF ^k", "an old record would take the place of newer ones"),
+            ("REPLAY QUARANTINE OF t USING ^wrong || 'x'", "wrong"),
+            ("REPLAY QUARANTINE OF t USING decode(value) WHERE ^nope = 1", "nope"),
+            ("REPLAY QUARANTINE OF t WHERE reason = 'x' AND ^nope", "nope"),
+            ("REPLAY QUARANTINE OF t USING ^\"offset\" + 1", "USING must give the record's new value as TEXT or BYTEA"),
+            ("REPLAY QUARANTINE OF t WHERE true^) OR (true", 'near ")"')):
+        place = marked.index("^") + 1
+        try:
+            leat.sql(marked.replace("^", ""))
+        except psycopg.Error as error:
+            assert message in error.diag.message_primary, error
+            assert error.diag.statement_position == str(place), (marked, error.diag.statement_position)
+        else:
+            raise AssertionError(f"{marked} was accepted")
+
+
+class Killer(threading.Thread):
+    """Kills query as soon as the topic has grown by some records: in the middle of a REPLAY."""
+
+    def __init__(self, leat, records):
+        super().__init__(daemon=True)
+        self.pid, self.records, self.done = leat.role_pids("query")[0], records, False
+        self.consumer = Consumer({"bootstrap.servers": leat.kafka, "group.id": "tests"})
+        self.begun = self.size()
+        leat.expects_death = True
+        self.start()
+
+    def size(self):
+        return sum(self.consumer.get_watermark_offsets(TopicPartition("t", p), timeout=5)[1] for p in (0, 1))
+
+    def run(self):
+        while not self.done and self.size() < self.begun + self.records:
+            pass
+        if not self.done:
+            os.kill(self.pid, signal.SIGKILL)
+
+
+def test_replay_once_when_query_is_killed(new_leat, seed, scale):
+    leat = new_leat(args=["--set", "role.deaths=1000000", "--set", "role.backoff=5 ms"]).start()
+    count, fix = 8000, """REPLAY QUARANTINE OF t USING replace(decode(value), '"x"', '1')"""
+    leat.sql("CREATE TOPIC t (id INT NOT NULL, n INT) WITH (partitions = 2)")
+    leat.sql("CREATE MATERIALIZED VIEW v AS SELECT count(*) AS c, count(DISTINCT id) AS d, sum(id) AS s FROM t")
+    for partition in (0, 1):
+        leat.produce("t", [f'{{"id":{i},"n":"x"}}' for i in range(partition, count, 2)], partition=partition)
+    leat.wait_for('SELECT count(*) FROM "t$quarantine"', [(count,)])
+    rng = random.Random(seed)
+    for _ in range(8 * scale):
+        leat.close()
+        leat.sql("SELECT 1")
+        killer = Killer(leat, rng.choice([1, 1, 1, 501]))
+        try:
+            replay(leat, fix)
+        except psycopg.OperationalError:
+            pass
+        killer.done = True
+        killer.join()
+        while len(leat.role_pids("query")) != 1 or leat.role_pids("query") == [killer.pid]:
+            time.sleep(0.02)
+    leat.close()
+    print(replay(leat, fix))
+    assert replay(leat, fix) == ("REPLAY 0", "topic t: 0 records played back")
+    assert leat.sql('SELECT count(*), count(replayed) FROM "t$quarantine"') == [(count, count)]
+    leat.sql("SET leat.freshness = 'now'")
+    want = [(count, count, count * (count - 1) // 2)]
+    assert leat.sql("SELECT count(*), count(DISTINCT id), sum(id) FROM t") == want
+    assert leat.sql("SELECT c, d, s FROM v") == want

@@ -81,8 +81,12 @@ bool leat_format_encode_key(const struct leat_topic_def *def, const struct leat_
 /* Key and value of the quarantine record of @invalid; @column is the name of its column or NULL. */
 void leat_format_encode_quarantine(const struct leat_format_invalid *invalid, const char *column,
                                    struct leat_buf *out_key, struct leat_buf *out_value);
+/* Key and value of the mark of a refused record that is being played back (@replayed_ms -1) to what stands at or behind
+ * offset @from of its partition, or that was at @replayed_ms. */
+void leat_format_encode_mark(int32_t partition, int64_t offset, int64_t from, int64_t replayed_ms,
+                             struct leat_buf *out_key, struct leat_buf *out_value);
 /* The definition by which quarantine topics are read: PRIMARY KEY (partition, offset); key, value, column, reason,
- * timestamp. */
+ * timestamp; of marks: mark (true), replayed, from. */
 const struct leat_topic_def *leat_format_quarantine_def(void);
 
 /* ---- single values --------------------------------------------------------------- */

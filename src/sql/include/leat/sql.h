@@ -58,7 +58,8 @@ enum leat_stmt_kind {
         LEAT_STMT_DECLARE, /* name, hold, body */
         LEAT_STMT_FETCH,   /* name, fetch_rows */
         LEAT_STMT_MOVE,
-        LEAT_STMT_CLOSE, /* name NULL: ALL */
+        LEAT_STMT_CLOSE,  /* name NULL: ALL */
+        LEAT_STMT_REPLAY, /* QUARANTINE OF name [USING expression] [WHERE condition] */
 };
 /* What SHOW lists. */
 enum leat_show {
@@ -145,6 +146,7 @@ struct leat_stmt {
         const char *copy_null;   /* NULL: the format's own */
         uint32_t argument_count; /* EXECUTE: expressions as text */
         const struct leat_span *arguments;
+        struct leat_span using_at, where_at; /* REPLAY: expression and condition; len 0: none */
         const struct leat_stmt *inner;
 };
 
@@ -244,7 +246,7 @@ int leat_sql_scan_key_parse(struct leat_arena *arena, const char *key, struct le
 int leat_sql_scan_columns(const struct leat_sql_catalog *catalog, const struct leat_scan_key *key,
                           struct leat_arena *arena, uint32_t *ret_count, const char ***ret_names,
                           struct leat_type **ret_types, struct leat_error *err) LEAT_NODISCARD;
-/* Columns of "<topic>$quarantine": partition, offset, key, value, column, reason, timestamp. */
+/* Columns of "<topic>$quarantine": partition, offset, key, value, column, reason, timestamp, replayed. */
 const struct leat_column_def *leat_sql_quarantine_columns(uint32_t *ret_count);
 /* The type of a pseudo column. */
 struct leat_type leat_sql_pseudo_type(enum leat_pseudo pseudo);
@@ -283,6 +285,11 @@ int leat_sql_select(struct leat_sql_env *env, struct leat_arena *arena, struct l
 int leat_sql_insert(struct leat_sql_env *env, struct leat_arena *arena, const struct leat_stmt *stmt,
                     const struct leat_type *param_types, uint32_t param_count, struct leat_sql_query *ret_query,
                     const struct leat_object **ret_topic, const uint32_t **ret_columns,
+                    struct leat_error *err) LEAT_NODISCARD;
+/* The query behind REPLAY QUARANTINE: partition, offset, key, value, timestamp and what USING gives (NULL: the old value)
+ * of what was not played back yet, in the order of the log; and its topic. */
+int leat_sql_replay(struct leat_sql_env *env, struct leat_arena *arena, const struct leat_stmt *stmt,
+                    struct leat_sql_query *ret_query, const struct leat_object **ret_topic,
                     struct leat_error *err) LEAT_NODISCARD;
 /* Dashboard panels: @names are the variables; $name becomes the parameter with its place in @names. All of them can be
  * bound, as VARCHAR, whether the panel uses them or not. */

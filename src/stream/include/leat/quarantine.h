@@ -9,10 +9,10 @@
  *
  * Two kinds of records, told apart by their keys (docs/formats.md):
  *
- *   refused   {"partition", "offset"}                    the bytes, column, reason
- *   settled   {"partition", "offset", "replayed": true}  it was played back, or is about to be
+ *   refused   {"partition", "offset"}                the bytes, column, reason
+ *   mark      {"partition", "offset", "mark": true}  it was played back, or is about to be
  *
- * so that a refused record that is read and written again stays settled, also
+ * so that a refused record that is read and written again stays played back, also
  * after compaction by key.
  */
 #ifndef LEAT_QUARANTINE_H

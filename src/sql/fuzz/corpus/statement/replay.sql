@@ -1,0 +1,1 @@
+REPLAY QUARANTINE OF "a b"

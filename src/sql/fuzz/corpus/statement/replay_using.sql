@@ -1,0 +1,1 @@
+REPLAY QUARANTINE OF scans USING json_merge_patch(decode(value), $x${"n":1}$x$) WHERE "column" = 'n' AND timestamp > now()
