@@ -78,6 +78,7 @@ void leat_query_fill_tablespace(struct query_pg_fill *f);
 void leat_query_fill_type(struct query_pg_fill *f);
 void leat_query_fill_user(struct query_pg_fill *f);
 void leat_query_fill_views(struct query_pg_fill *f);
+void leat_query_fill_zones(struct query_pg_fill *f); /* query_zone.c */
 void leat_query_fill_is_columns(struct query_pg_fill *f);
 void leat_query_fill_is_constraints(struct query_pg_fill *f);
 void leat_query_fill_is_keys(struct query_pg_fill *f);

@@ -195,7 +195,7 @@ const struct query_pg_table leat_query_pg_tables[] = {
         {12015, "pg_catalog.pg_rules", "schemaname:t tablename:t rulename:t definition:t", NULL},
         {12016, "pg_catalog.pg_policies",
          "schemaname:t tablename:t policyname:t permissive:t roles:T cmd:t qual:t with_check:t", NULL},
-        {12017, "pg_catalog.pg_timezone_names", "name:t abbrev:t utc_offset:t is_dst:b", NULL},
+        {12017, "pg_catalog.pg_timezone_names", "name:t abbrev:t utc_offset:t is_dst:b", leat_query_fill_zones},
         {12018, "pg_catalog.pg_available_extensions", "name:t default_version:t installed_version:t comment:t", NULL},
         {12019, "pg_catalog.pg_stat_activity",
          "datid:o datname:t pid:i leader_pid:i usesysid:o usename:t application_name:t client_addr:t "

@@ -10,6 +10,7 @@
 #include <strings.h>
 
 #include "query_int.h"
+#include "query_pg.h"
 
 enum { ZONES_MAX = 1000 };
 #define DAY_US 86400000000LL
@@ -149,7 +150,7 @@ int leat_query_zone(struct query_session *s, const char *name, const struct leat
         pthread_mutex_unlock(&q->zone_mutex);
         if (rc == LEAT_ENOTFOUND) {
                 leat_error_set(err, LEAT_EINVAL, "invalid value for parameter \"TimeZone\": \"%.100s\"", name);
-                leat_error_hint(err, "Write a name such as 'Europe/Berlin'; SELECT name FROM pg_timezone_names() lists "
+                leat_error_hint(err, "Write a name such as 'Europe/Berlin'; SELECT name FROM pg_timezone_names lists "
                                      "them.");
                 return LEAT_EINVAL;
         }
@@ -170,4 +171,40 @@ void leat_query_zones_free(struct leat_query *q)
                 free(q->zones);
                 q->zones = next;
         }
+}
+
+/* ---- pg_timezone_names ------------------------------------------------------------------ */
+static void add_zones(struct query_pg_fill *f, const struct leat_batch *rows)
+{
+        for (uint32_t i = 0; i < rows->rows; i++) {
+                leat_query_rows_add(f->rows);
+                for (uint32_t c = 0; c < 3; c++) {
+                        struct leat_view v = leat_string_view((const struct leat_string *)rows->columns[c].data + i);
+                        leat_query_rows_text(f->rows, c, leat_arena_strndup(f->arena, (const char *)v.data, v.len));
+                }
+                leat_query_rows_int(f->rows, 3, ((const uint8_t *)rows->columns[3].data)[i]);
+        }
+}
+
+void leat_query_fill_zones(struct query_pg_fill *f)
+{
+        static const char sql[] =
+                "SELECT name, abbrev, utc_offset::VARCHAR, is_dst FROM pg_timezone_names() ORDER BY 1";
+        struct leat_engine *engine;
+        struct leat_conn *conn = NULL;
+        struct leat_plan *plan = NULL;
+        struct leat_result *result = NULL;
+        const struct leat_batch *rows = NULL;
+        int rc = leat_query_engine(f->query, &engine, NULL);
+        if (rc == 0)
+                rc = leat_conn_open(engine, NULL, NULL, &conn, NULL);
+        if (rc == 0)
+                rc = leat_plan_prepare(conn, sql, &plan, NULL);
+        if (rc == 0)
+                rc = leat_plan_run(plan, false, &result, NULL);
+        while (rc == 0 && (rc = leat_result_next(result, &rows, NULL)) == 0 && rows != NULL)
+                add_zones(f, rows);
+        leat_result_free(result);
+        leat_plan_free(plan);
+        leat_conn_close(conn);
 }

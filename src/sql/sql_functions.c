@@ -29,8 +29,9 @@ static bool listed(const char *const *list, size_t count, const char *name)
 
 bool leat_sql_table_function_allowed(const char *name)
 {
-        static const char *const allowed[] = {"unnest",    "range",     "generate_series",     "repeat",
-                                              "json_each", "json_tree", "generate_subscripts", "pg_get_keywords"};
+        static const char *const allowed[] = {
+                "unnest",    "range",     "generate_series",     "repeat",         "pg_timezone_names",
+                "json_each", "json_tree", "generate_subscripts", "pg_get_keywords"};
         return LISTED(allowed, name);
 }
 
@@ -119,7 +120,12 @@ const char *leat_sql_macros(void)
                "CREATE OR REPLACE MACRO pg_encoding_to_char(encoding) AS 'UTF8';"
                "CREATE OR REPLACE MACRO pg_client_encoding() AS 'UTF8';"
                "CREATE OR REPLACE MACRO pg_is_in_recovery() AS false;"
-               "CREATE OR REPLACE MACRO pg_table_is_visible(id) AS true;"
+               /* Relations of information_schema have these oids (query_pgtables.c). */
+               "CREATE OR REPLACE MACRO pg_table_is_visible(id) AS id NOT BETWEEN 12101 AND 12199;"
+               "CREATE OR REPLACE MACRO quote_literal(x) AS '''' || replace(CAST(x AS VARCHAR), '''', '''''') || '''';"
+               "CREATE OR REPLACE MACRO quote_nullable(x) AS coalesce('''' || replace(CAST(x AS VARCHAR), '''', "
+               "'''''') "
+               "|| '''', 'NULL');"
                "CREATE OR REPLACE MACRO pg_type_is_visible(id) AS true;"
                "CREATE OR REPLACE MACRO pg_function_is_visible(id) AS true;"
                "CREATE OR REPLACE MACRO pg_relation_is_publishable(id) AS false;"

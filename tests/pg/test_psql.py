@@ -120,3 +120,78 @@ def test_subscription_and_its_cancel(server):
     psql.send_signal(signal.SIGINT)
     _, err = psql.communicate(timeout=10)
     assert "the subscription was canceled" in err
+
+
+def test_forms_of_output(server, tmp_path):
+    """\\watch, \\gx, \\x, \\g to a file and through a program, \\copy to a file, \\gset, \\crosstabview, \\gexec."""
+    out = run(server, "SELECT 1 AS a, 'x' AS b \\gx\n\\x\nSELECT 2 AS c;\n\\x\nSELECT 3 AS n \\gset\n\\echo got :n\n"
+                      "SELECT 'SELECT 40 + 2' \\gexec\nSELECT 'r' AS r, 'c' AS c, 5 AS v \\crosstabview\n"
+                      f"\\copy (SELECT site, name FROM sites) to '{tmp_path}/sites.csv' csv header\n"
+                      f"SELECT site FROM sites \\g {tmp_path}/sites.txt\nSELECT 7 AS seven \\gdesc\n")
+    for part in ("a | 1\nb | x", "c | 2", "got 3", "42", " r | c \n", "integer"):
+        assert part in out.stdout, (part, out.stdout)
+    assert out.stderr == ""
+    assert (tmp_path / "sites.csv").read_text() == "site,name\nSEA,Seattle\n"
+    assert "SEA" in (tmp_path / "sites.txt").read_text()
+
+
+def test_watch(server):
+    host, port = server.pg.rsplit(":", 1)
+    psql = subprocess.Popen(["stdbuf", "-oL", "psql", "-X", "-At", "-h", host, "-p", port, "-U", "leat", "leat"],
+                            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    psql.stdin.write("SELECT 'again' \\watch 0.1\n")
+    psql.stdin.flush()
+    seen = 0
+    while seen < 3:
+        line = psql.stdout.readline()
+        assert line, psql.stderr.read()
+        seen += line == "again\n"
+    psql.send_signal(signal.SIGINT)
+    _, err = psql.communicate(timeout=20)
+    assert "ERROR" not in err
+
+
+TABS = ["SELECT * FROM ", "INSERT INTO ", "DROP VIEW ", "DROP TABLE ", "\\d ", "\\dv ", "SET ", "SHOW ", "SET TimeZone TO ",
+        "ALTER MATERIALIZED VIEW ", "SELECT * FROM scans WHERE ", "\\df ", "COPY ", "UPDATE ", "SET search_path TO ",
+        "\\dn ", "\\dT ", "\\sv ", "CREATE INDEX ON ", "EXECUTE ", "GRANT SELECT ON ", "\\l ", "\\sf ", "DROP FUNCTION "]
+
+
+def test_tab_completion(server):
+    """Each question that psql asks for a Tab is answered; it would swallow an error."""
+    import pty
+    import select
+
+    def errors():
+        return int(re.search(rb"^leat_pg_errors\S* (\d+)", server.get("/metrics")[2], re.M).group(1))
+
+    def read(until, timeout_s=10):
+        text, deadline = "", time.monotonic() + timeout_s
+        while until not in text and time.monotonic() < deadline:
+            if select.select([fd], [], [], 0.05)[0]:
+                text += os.read(fd, 65536).decode(errors="replace")
+        return text
+
+    host, port = server.pg.rsplit(":", 1)
+    pid, fd = pty.fork()
+    if pid == 0:
+        os.environ.update(TERM="dumb", PAGER="cat", PSQL_HISTORY="/dev/null", INPUTRC="/dev/null")
+        os.execvp("psql", ["psql", "-X", "-h", host, "-p", port, "-U", "leat", "leat"])
+    try:
+        read("=> ")
+        os.write(fd, b"SELECT * FROM sit\t")
+        assert "sites" in read("sites")
+        os.write(fd, b"\x15SELECT weight_g FROM scans WHERE package\t")
+        assert "package_id" in read("package_id")
+        before = errors()
+        for line in TABS:
+            os.write(fd, b"\x15" + line.encode() + b"\t\t")
+        os.write(fd, b"\x15\\echo 'that is' all\n")
+        assert "that is all" in read("that is all", 20)
+        deadline = time.monotonic() + 2
+        while time.monotonic() < deadline:
+            assert errors() == before
+            time.sleep(0.2)
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        os.close(fd)
