@@ -210,3 +210,57 @@ def test_killed_in_the_middle_of_definitions(leat, scale):
                 assert time.monotonic() < deadline, left
                 time.sleep(0.1)
     assert leat.sql("SHOW JOBS") == [] and leat.sql("SHOW TOPICS") == []
+
+
+def test_describe_what_nobody_declared(leat):
+    """A quarantine and a topic without columns have some too."""
+    leat.sql("CREATE TOPIC t (a INT)")
+    leat.produce("raw", ["x"])
+    assert [row[:2] for row in leat.sql('DESCRIBE "t$quarantine"')][:2] == [("partition", "INTEGER"), ("offset", "BIGINT")]
+    assert leat.sql("DESCRIBE raw")[0][:2] == ("value", "VARCHAR")
+    with pytest.raises(psycopg.errors.UndefinedTable, match='"nope" does not exist'):
+        leat.sql("DESCRIBE nope")
+
+
+def test_a_column_called_at(leat):
+    leat.sql("CREATE TOPIC t (at TIMESTAMPTZ, n INT)")
+    leat.sql("INSERT INTO t (at, n) VALUES ('2026-01-01 00:00:00Z', 1), ('2026-01-01 00:00:00Z', 2)")
+    assert leat.sql("SELECT t.at AT TIME ZONE 'UTC' = '2026-01-01 00:00:00'::timestamp, sum(n) FROM t "
+                    "WHERE at > '2025-01-01' GROUP BY at ORDER BY at") == [(True, 3)]
+    leat.sql("CREATE MATERIALIZED VIEW v AS SELECT at, count(*) AS n FROM t GROUP BY at")
+    assert leat.sql("SET leat.freshness = 'now'; SELECT n FROM v") == [(2,)]
+
+
+def test_names_that_are_too_long(leat):
+    leat.sql(f"CREATE TOPIC {'x' * 238} (a INT)")
+    with pytest.raises(psycopg.Error) as error:
+        leat.sql(f"CREATE TOPIC {'x' * 239} (a INT)")
+    assert error.value.diag.message_primary == "the name of a topic has at most 238 characters, this one has 239"
+    assert "quarantine needs 11" in error.value.diag.message_hint
+
+
+def test_the_place_of_a_window_function(leat):
+    leat.sql("CREATE TOPIC t (a INT)")
+    for verb in ("", "EXPLAIN "):
+        text = f"{verb}CREATE MATERIALIZED VIEW v AS SELECT a, 'OVER', rank() OVER (ORDER BY a) FROM t"
+        with pytest.raises(psycopg.Error) as error:
+            leat.sql(text)
+        assert int(error.value.diag.statement_position) == text.index("OVER (") + 1
+
+
+def test_infinity_is_no_time(leat):
+    """ISO 8601 has none: such a record is invalid, and INSERT does not write one."""
+    leat.sql("CREATE TOPIC t (d DATE, s TIMESTAMP, z TIMESTAMPTZ)")
+    leat.produce("t", [{"d": "infinity"}, {"d": "-Infinity"}, {"s": "infinity"}, {"z": "infinity"}, {"d": "2026-01-01"}])
+    assert leat.sql("SELECT count(*) FROM t") == [(1,)]
+    for column in "dsz":
+        with pytest.raises(psycopg.errors.NumericValueOutOfRange, match=f'infinity in column "{column}"'):
+            leat.sql(f"INSERT INTO t ({column}) VALUES ('infinity')")
+
+
+def test_verify_finds_the_broker(leat):
+    leat.sql("CREATE TOPIC t (a INT)")
+    leat.sql("INSERT INTO t VALUES (1), (2)")
+    leat.sql("CREATE MATERIALIZED VIEW v AS SELECT count(*) AS n FROM t")
+    assert leat.sql("SELECT n FROM v") == [(2,)]
+    assert "0 differ" in leat.cli("verify", "--data", leat.data, "--view", "v").stdout

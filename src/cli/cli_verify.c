@@ -16,7 +16,7 @@ static const char usage[] =
         "\n"
         "  --data DIR    data directory (" CLI_DATA_DEFAULT ")\n"
         "  --view NAME   instead: that this materialized view equals its query over the records it covers\n"
-        "  --kafka ADDR  the broker, for --view (default 127.0.0.1:9092, or LEAT_KAFKA)\n"
+        "  --kafka ADDR  the broker, for --view (LEAT_KAFKA, else that of the Leat which runs on the directory)\n"
         "\n"
         "Exit code 1 when damage was found; each is printed with file and place; or when the view differs.\n";
 
@@ -90,6 +90,19 @@ static void verify_catalog(struct verify *v)
                 printf("damaged: %s: %s\n", path, err.message);
 }
 
+/* Where the Leat that runs on @data answers Kafka clients; @ret has room for @size bytes. */
+static void find_broker(const char *data, char *ret, size_t size)
+{
+        static const char door[] = "kafka ";
+        char path[4096];
+        struct leat_buf text = LEAT_BUF_INIT;
+        snprintf(path, sizeof path, "%s/run/doors", data);
+        const char *at = leat_os_read_file(path, 4096, &text, NULL) == 0 ? strstr(leat_buf_cstr(&text), door) : NULL;
+        snprintf(ret, size, "%s", at == NULL ? CLI_KAFKA_DEFAULT : at + sizeof door - 1);
+        ret[strcspn(ret, "\n")] = '\0';
+        leat_buf_done(&text);
+}
+
 static int verify_view(const char *data, const char *view, const char *kafka)
 {
         struct leat_verify_options options = {.data_dir = data, .view = view};
@@ -108,7 +121,7 @@ static int verify_view(const char *data, const char *view, const char *kafka)
 int leat_cli_verify(int argc, char **argv)
 {
         struct verify v = {.data = CLI_DATA_DEFAULT};
-        const char *view = NULL, *kafka = getenv("LEAT_KAFKA") != NULL ? getenv("LEAT_KAFKA") : "127.0.0.1:9092";
+        const char *view = NULL, *kafka = getenv("LEAT_KAFKA");
         const struct cli_option options[] = {
                 {"--data", NULL, &v.data, NULL}, {"--view", NULL, &view, NULL}, {"--kafka", NULL, &kafka, NULL}};
         char path[4096];
@@ -123,8 +136,11 @@ int leat_cli_verify(int argc, char **argv)
         struct leat_error err = {0};
         if (leat_data_dir_check(v.data, &err) != 0)
                 return cli_fail("verify", &err);
-        if (view != NULL)
-                return verify_view(v.data, view, kafka);
+        if (view != NULL) {
+                char broker[256];
+                find_broker(v.data, broker, sizeof broker);
+                return verify_view(v.data, view, kafka != NULL ? kafka : broker);
+        }
         verify_log(&v);
         verify_catalog(&v);
         snprintf(path, sizeof path, "%s/store/pipelines", v.data);

@@ -142,23 +142,11 @@ static bool scan_bc(struct scan *s)
         return false;
 }
 
-static bool text_infinity(struct leat_view text, bool *ret_negative)
-{
-        *ret_negative = text.len != 0 && text.data[0] == '-';
-        struct leat_view rest = leat_view_of(text.data + *ret_negative, text.len - *ret_negative);
-        return rest.len == 8 && strncasecmp((const char *)rest.data, "infinity", 8) == 0;
-}
-
 bool leat_format_parse_date(struct leat_view text, int32_t *ret_days)
 {
         struct scan s = {text.data, text.data + text.len};
         int64_t year, days;
         uint32_t month, day;
-        bool negative;
-        if (text_infinity(text, &negative)) {
-                *ret_days = negative ? -LEAT_DATE_INFINITY : LEAT_DATE_INFINITY;
-                return true;
-        }
         if (!scan_date(&s, &year, &month, &day) || !date_days(year, month, day, scan_bc(&s), &days) || s.at != s.end ||
             days > INT32_MAX - 1 || days < -(INT32_MAX - 1))
                 return false;
@@ -223,11 +211,6 @@ bool leat_format_parse_timestamp(struct leat_view text, int64_t *ret_us)
         struct scan s = {text.data, text.data + text.len};
         int64_t year, days, us = 0, zone = 0, total;
         uint32_t month, day;
-        bool negative;
-        if (text_infinity(text, &negative)) {
-                *ret_us = negative ? -LEAT_TIMESTAMP_INFINITY : LEAT_TIMESTAMP_INFINITY;
-                return true;
-        }
         if (!scan_date(&s, &year, &month, &day))
                 return false;
         if (s.end - s.at > 3 && (take(&s, 'T') || take(&s, 't') || take(&s, ' '))) {

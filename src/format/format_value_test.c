@@ -154,8 +154,9 @@ LEAT_TEST(value_times)
         check_scalar("timestamptz", "\"0044-03-15 00:00:00+00 BC\"", "0044-03-15 00:00:00+00 BC");
         check_scalar("timestamptz", "\"0044-03-15T00:00:00Z BC\"", "0044-03-15 00:00:00+00 BC");
         check_scalar("timestamptz", "\"10000-01-01T00:00:00Z\"", "10000-01-01 00:00:00+00");
-        check_scalar("timestamptz", "\"infinity\"", "infinity");
-        check_scalar("timestamptz", "\"-infinity\"", "-infinity");
+        check_scalar("timestamptz", "\"infinity\"", "! is no ISO 8601 time");
+        check_scalar("timestamp", "\"-infinity\"", "! is no ISO 8601 time");
+        check_scalar("date", "\"infinity\"", "! is no date (\"2026-11-24\")");
         check_scalar("timestamptz", "\"9999999-01-01T00:00:00Z\"", "! is no ISO 8601 time");
         check_scalar("timestamptz", "1764021295123", "2025-11-24 21:54:55.123+00");
         check_scalar("timestamptz", "1764021295123.25", "2025-11-24 21:54:55.12325+00");

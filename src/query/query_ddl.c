@@ -110,6 +110,9 @@ int leat_query_compile(void *arg, struct leat_arena *arena, const struct leat_sq
                 /* stream counts bytes of the text that was planned. */
                 if (err != NULL && err->position != 0)
                         err->position = leat_sql_map_position(bound->map, err->position - 1);
+                else if (err != NULL && strncmp(err->message, "a window function", 17) == 0)
+                        /* The plan does not say where it stands. */
+                        err->position = leat_sql_map_word(bound->map, "OVER");
                 return rc;
         }
         if (q != NULL) {

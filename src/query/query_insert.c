@@ -155,6 +155,34 @@ static int check_not_null(const struct leat_topic_def *def, const struct leat_ba
         return 0;
 }
 
+static bool is_infinite(const struct leat_column *col, uint32_t row)
+{
+        int64_t v;
+        if (col->type.id == LEAT_T_DATE)
+                return abs(((const int32_t *)col->data)[row]) == LEAT_DATE_INFINITY;
+        if (col->type.id != LEAT_T_TIMESTAMP && col->type.id != LEAT_T_TIMESTAMPTZ)
+                return false;
+        v = ((const int64_t *)col->data)[row];
+        return v == LEAT_TIMESTAMP_INFINITY || v == -LEAT_TIMESTAMP_INFINITY;
+}
+
+/* JSON's times are ISO 8601, which has no infinity: the record would be invalid. */
+static int check_finite(const struct leat_topic_def *def, const struct leat_batch *rows, struct leat_error *err)
+{
+        for (uint32_t c = 0; c < def->column_count; c++) {
+                const struct leat_column *col = &rows->columns[c];
+                for (uint32_t r = 0; col->data != NULL && r < rows->rows; r++) {
+                        if (!leat_column_valid(col, r) || !is_infinite(col, r))
+                                continue;
+                        leat_error_set(err, LEAT_ERANGE, "infinity in column \"%s\" cannot be kept in a topic",
+                                       def->columns[c].name);
+                        leat_error_hint(err, "Records hold ISO 8601 times; write NULL, or a time far away.");
+                        return LEAT_ERANGE;
+                }
+        }
+        return 0;
+}
+
 /* Waits for the acknowledgements; a full disk is not waited for until the end. */
 static int flush_rows(struct leat_feed_writer *writer, struct leat_error *err)
 {
@@ -177,6 +205,8 @@ static int write_rows(struct insert *in, struct query_cursor *cur, struct leat_e
                 leat_arena_reset(arena);
                 struct leat_batch *batch = topic_batch(arena, cur->stmt, rows);
                 rc = check_not_null(in->def, batch, err);
+                if (rc == 0)
+                        rc = check_finite(in->def, batch, err);
                 for (uint32_t r = 0; rc == 0 && r < batch->rows; r++)
                         rc = add_row(in, batch, r, err);
                 if (rc != 0)

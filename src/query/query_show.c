@@ -365,12 +365,39 @@ static int describe_dashboard(struct query_stmt *st, const struct leat_snapshot 
         return 0;
 }
 
+/* A quarantine, a topic that nobody declared, a relation of the catalog: what a SELECT of it has. */
+static int describe_other(struct query_stmt *st, struct query_rows *rows, struct leat_error *err)
+{
+        struct leat_sql_query query;
+        struct leat_buf sql = LEAT_BUF_INIT;
+        struct leat_view name = leat_view_of((const uint8_t *)st->text + st->stmt.name_at.start, st->stmt.name_at.len);
+        leat_buf_add_str(&sql, "SELECT * FROM ");
+        leat_buf_add_view(&sql, name);
+        struct leat_span span = {.start = 0, .len = (uint32_t)sql.len};
+        const char *text = leat_arena_strdup(rows->arena, leat_buf_cstr(&sql));
+        leat_buf_done(&sql);
+        if (leat_sql_select(st->session->query->env, rows->arena, leat_view_str(text), span, NULL, 0, &query, NULL) !=
+            0)
+                return missing(st, err);
+        for (uint32_t i = 0; i < query.column_count; i++) {
+                struct leat_buf type = LEAT_BUF_INIT;
+                leat_type_print(&query.column_types[i], &type);
+                leat_query_rows_add(rows);
+                leat_query_rows_text(rows, 0, query.column_names[i]);
+                leat_query_rows_text(rows, 1, leat_buf_cstr(&type));
+                leat_query_rows_int(rows, 2, true);
+                leat_query_rows_int(rows, 3, false);
+                leat_buf_done(&type);
+        }
+        return 0;
+}
+
 static int describe_object(struct query_stmt *st, const struct leat_snapshot *cat, struct query_rows *rows,
                            struct leat_error *err)
 {
         const struct leat_object *o = leat_snapshot_find(cat, st->stmt.name, false);
         if (o == NULL)
-                return missing(st, err);
+                return describe_other(st, rows, err);
         bool topic = o->kind == LEAT_OBJECT_TOPIC;
         const struct leat_column_def *columns = topic ? o->topic->columns : o->view->columns;
         uint32_t count = topic ? o->topic->column_count : o->view->column_count;

@@ -144,6 +144,19 @@ static void announce_doors(const struct serve *s)
         fflush(stdout);
 }
 
+/* DATA/run/doors, for commands that know the data directory only. */
+static int write_doors(const struct serve *s, struct leat_error *err)
+{
+        char path[4096];
+        struct leat_buf text = LEAT_BUF_INIT;
+        for (int i = 0; i < LEAT_DOOR_COUNT; i++)
+                leat_buf_printf(&text, "%s %s:%u\n", door_names[i], s->shared.doors[i].host, s->shared.doors[i].port);
+        snprintf(path, sizeof path, "%s/run/doors", s->shared.data_dir);
+        int rc = leat_os_replace_file(path, leat_buf_view(&text), false, err);
+        leat_buf_done(&text);
+        return rc;
+}
+
 /* ---- running ------------------------------------------------------------------- */
 static void count_child(struct serve *s, const struct leat_child *c, bool died)
 {
@@ -358,6 +371,7 @@ int leat_serve(const struct leat_serve_options *options, struct leat_error *err)
         s->shared.lock_fd = s->lock_fd;
         LEAT_TRY_GOTO(bind_doors(s, options, err));
         LEAT_TRY_GOTO(leat_os_signal_fd(signals, &s->signal_fd, err));
+        LEAT_TRY_GOTO(write_doors(s, err));
         announce_doors(s);
         rc = serve_run(s, err);
 fail:

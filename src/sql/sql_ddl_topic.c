@@ -29,7 +29,13 @@ static int check_topic_name(struct ddl *d)
                         return leat_ddl_fail(d, d->stmt->name_at, LEAT_EINVAL, "Use letters, digits, '.', '_' and '-'.",
                                              "the name of a topic cannot have \"%c\" in it", *c);
         }
-        if (len > TOPIC_NAME_MAX || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+        if (len > TOPIC_NAME_MAX) {
+                static const char hint[] = "Kafka allows 249, of which the topic's quarantine needs 11.";
+                return leat_ddl_fail(d, d->stmt->name_at, LEAT_EINVAL, hint,
+                                     "the name of a topic has at most %d characters, this one has %zu", TOPIC_NAME_MAX,
+                                     len);
+        }
+        if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
                 return leat_ddl_fail(d, d->stmt->name_at, LEAT_EINVAL, NULL, "\"%s\" is no name for a topic", name);
         if (strncmp(name, "__", 2) == 0)
                 return leat_ddl_fail(d, d->stmt->name_at, LEAT_EINVAL, NULL,

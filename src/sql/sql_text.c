@@ -218,3 +218,13 @@ void leat_sql_edit_replace(struct sql_edits *edits, uint32_t start, uint32_t end
 {
         leat_sql_edit_literal(leat_sql_edit_new(edits, start, end), literal, start);
 }
+
+int leat_sql_map_word(const struct leat_sql_map *map, const char *word)
+{
+        struct sql_token token;
+        uint32_t at = 0;
+        while (leat_sql_token_next(map->user, &at, &token, NULL) == 0 && token.kind != TOKEN_END)
+                if (leat_sql_token_is(map->user, &token, word))
+                        return leat_sql_position(map->user, token.start);
+        return 0;
+}

@@ -120,6 +120,17 @@ static const char *own_operator(struct leat_view op)
         return NULL;
 }
 
+/* A column called at: the engine's grammar has AT (VERSION …) behind relations, and so wants it in quotes. */
+static bool at_form(struct scan *s, uint32_t i)
+{
+        const struct sql_token *t = token_at(s, i);
+        if (t->kind != TOKEN_WORD || !is(s, i, "AT") || is_op(s, i + 1, '(') || is(s, i + 1, "TIME"))
+                return false;
+        leat_sql_edit_replace(&s->edits, t->start, t->start + t->len,
+                              leat_arena_printf(s->rw->arena, "\"%.*s\"", (int)t->len, s->text.data + t->start));
+        return true;
+}
+
 /* True when the token can end an operand: what follows is an operator between two. */
 static bool ends_operand(const struct scan *s, uint32_t i)
 {
@@ -487,7 +498,7 @@ int leat_sql_rewrite_tokens(struct sql_rewrite *rw, const struct leat_sql_map *i
         for (uint32_t i = 0; i < s.count; i++) {
                 if (is_op(&s, i, ';'))
                         return fail(&s, i, LEAT_ESYNTAX, "one query only", NULL);
-                if (operator_form(&s, i) || match_form(&s, i) || collate_form(&s, i))
+                if (at_form(&s, i) || operator_form(&s, i) || match_form(&s, i) || collate_form(&s, i))
                         continue;
                 if (is_text(&s, i, "::") || (is(&s, i, "AS") && inside_cast(&s, i)))
                         type_form(&s, i);

@@ -297,6 +297,8 @@ int leat_sql_panel(struct leat_sql_env *env, struct leat_arena *arena, struct le
                    uint32_t name_count, struct leat_sql_query *ret_query, struct leat_error *err) LEAT_NODISCARD;
 /* Byte @offset of the rewritten text → 1-based character of the user's text; 0 when it has no place there. */
 int leat_sql_map_position(const struct leat_sql_map *map, int64_t offset);
+/* Position of the first token of the user's text that is the unquoted @word, 0 when there is none. */
+int leat_sql_map_word(const struct leat_sql_map *map, const char *word);
 /* Byte of the user's text (struct leat_sql_used) → 1-based character. */
 int leat_sql_map_user_position(const struct leat_sql_map *map, uint32_t byte);
 /* Moves err->position (1-based character of query->sql, as the engine gives it) to the user's text. */
