@@ -167,3 +167,36 @@ def test_worker_that_keeps_dying_is_told(new_leat):
     leat.sql("ALTER JOB v PAUSE; ALTER JOB v RESUME; SET leat.freshness = 'now'")
     assert leat.sql("SELECT n FROM v") == [(1,)]
     assert leat.sql("SHOW JOBS")[0][2] == "running"
+
+
+def test_stop_while_the_broker_hangs(leat):
+    """Statements that wait for a broker that does not answer end at once; nobody has to be killed."""
+    leat.sql("CREATE TOPIC t (a INT)")
+    leat.close()
+    answers = []
+
+    def ask(statement):
+        try:
+            with leat.connect() as connection:
+                connection.execute(statement)
+        except Exception as failure:  # pylint: disable=broad-except
+            answers.append(str(failure))
+
+    broker, = leat.role_pids("broker")
+    os.kill(broker, signal.SIGSTOP)
+    threads = [threading.Thread(target=ask, args=(statement,), daemon=True)
+               for statement in ("CREATE TOPIC y (a INT)", "SELECT count(*) FROM t", "INSERT INTO t VALUES (1)")]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.7)
+    leat.process.send_signal(signal.SIGTERM)
+    began = time.monotonic()
+    wait_until(lambda: not leat.role_pids("query"), "query does not end", timeout_s=10)
+    took = time.monotonic() - began
+    os.kill(broker, signal.SIGCONT)
+    assert leat.stop() == 0
+    for thread in threads:
+        thread.join(10)
+    assert took < 8 and not any("is killed" in line for line in leat.err), leat.log()
+    assert len(answers) == 3 and all("terminating connection" in answer or "closed the connection" in answer
+                                     for answer in answers), answers

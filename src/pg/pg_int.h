@@ -163,6 +163,8 @@ struct leat_pg_session {
 /* Gives the session to a thread, which calls leat_pg_session_work. Thread: loop. */
 struct leat_pg_pool *leat_pg_pool_new(int threads_max);
 void leat_pg_pool_add(struct leat_pg_pool *pool, struct leat_pg_session *session);
+/* No more work is begun; true when every thread has ended within @wait_us. */
+bool leat_pg_pool_end(struct leat_pg_pool *pool, int64_t wait_us);
 /* Waits until every thread has ended. */
 void leat_pg_pool_free(struct leat_pg_pool *pool);
 /* Works through the messages that wait (pg_session.c). Thread: a pool thread. */

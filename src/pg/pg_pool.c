@@ -10,6 +10,7 @@
  */
 #include <time.h>
 
+#include "leat/os.h"
 #include "pg_int.h"
 
 enum { POOL_IDLE_S = 10, POOL_STACK_BYTES = 8 * 1024 * 1024 };
@@ -106,6 +107,20 @@ void leat_pg_pool_add(struct leat_pg_pool *pool, struct leat_pg_session *session
                 pthread_attr_destroy(&attr);
         }
         pthread_mutex_unlock(&pool->mutex);
+}
+
+bool leat_pg_pool_end(struct leat_pg_pool *pool, int64_t wait_us)
+{
+        int64_t end_us = leat_os_now_us() + wait_us;
+        struct timespec until = {.tv_sec = end_us / 1000000, .tv_nsec = end_us % 1000000 * 1000};
+        pthread_mutex_lock(&pool->mutex);
+        pool->closing = true;
+        pthread_cond_broadcast(&pool->work);
+        while (pool->threads != 0 && pthread_cond_timedwait(&pool->ended, &pool->mutex, &until) == 0)
+                ;
+        bool ended = pool->threads == 0;
+        pthread_mutex_unlock(&pool->mutex);
+        return ended;
 }
 
 void leat_pg_pool_free(struct leat_pg_pool *pool)

@@ -16,6 +16,8 @@
 
 #include "pg_int.h"
 
+#define STOP_LOOK_US 100000
+
 enum { PG_QUEUE_MAX = 4 * 1024 * 1024, PG_WAITING_MAX = 8 * 1024 * 1024 };
 enum { PG_STARTUP_TIMEOUT_US = 60 * 1000 * 1000 };
 enum { PG_LENGTH_MAX = 0x3fffffff }; /* PostgreSQL's own limit; what claims to be longer is not its protocol */
@@ -490,6 +492,15 @@ void leat_pg_stop(struct leat_pg *pg)
                 pthread_mutex_unlock(&s->mutex);
                 if (s->conn != NULL)
                         fatal(s, "57P01", "terminating connection due to administrator command");
+        }
+        /* A statement may begin to wait for something else after it was canceled: canceled again, it does not. */
+        while (!leat_pg_pool_end(pg->pool, STOP_LOOK_US)) {
+                for (struct leat_pg_session *s = pg->sessions; s != NULL; s = s->next) {
+                        pthread_mutex_lock(&s->mutex);
+                        if (s->backend != NULL && s->running)
+                                pg->options.backend->cancel(s->backend);
+                        pthread_mutex_unlock(&s->mutex);
+                }
         }
         leat_pg_pool_free(pg->pool);
         pg->pool = NULL;

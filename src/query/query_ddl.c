@@ -142,6 +142,14 @@ static void ddl_notice(void *arg, const char *text)
         leat_query_notice(s, "NOTICE", text);
 }
 
+/* What a cancel of the session wakes while the statement waits for the broker. */
+static void set_defining(struct query_session *s, struct leat_feed *feed)
+{
+        pthread_mutex_lock(&s->mutex);
+        s->defining = feed;
+        pthread_mutex_unlock(&s->mutex);
+}
+
 int leat_query_ddl_open(struct query_cursor *cur, bool check_only, struct leat_error *err)
 {
         struct query_stmt *st = cur->stmt;
@@ -163,12 +171,20 @@ int leat_query_ddl_open(struct query_cursor *cur, bool check_only, struct leat_e
                 return leat_sql_select(q->env, cur->arena, leat_view_str(st->text), stmt->body, NULL, 0, &query, err);
         }
         pthread_mutex_lock(&q->mutex);
+        set_defining(s, q->feed);
+        if (atomic_load(&s->canceled)) { /* while it waited for its turn */
+                set_defining(s, NULL);
+                pthread_mutex_unlock(&q->mutex);
+                return leat_query_canceled(s, err);
+        }
         /* What an earlier statement began is completed first; if that cannot be, the follower says why and tries on. */
         if (!q->recovered && !check_only)
                 q->recovered = leat_sql_ddl_recover(&ctx, NULL) == 0;
         int rc = check_only ? leat_sql_ddl_check(&ctx, stmt, err) : leat_sql_ddl(&ctx, stmt, err);
         if (rc != 0 && !check_only)
                 q->recovered = false; /* it may have failed between its steps */
+        set_defining(s, NULL);
+        leat_feed_wake_clear(q->feed); /* it was for this statement */
         pthread_mutex_unlock(&q->mutex);
         return rc;
 }

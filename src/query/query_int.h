@@ -107,6 +107,7 @@ struct query_session {
         struct query_named *named;
         struct query_cursor *reader; /* whose result is read from conn; others get a connection of their own */
         struct leat_conn *running;   /* under mutex: what cancel interrupts */
+        struct leat_feed *defining;  /* under mutex: the query's feed while this session defines something */
         _Atomic int64_t deadline_us; /* statement_timeout of the running statement; 0 = none */
         _Atomic bool timed_out;
         /* Positions that this session has written and its SELECTs wait for. */

@@ -175,6 +175,11 @@ void leat_query_close(struct leat_query *q)
         if (q == NULL)
                 return;
         atomic_store(&q->closing, true);
+        /* Whoever waits for a broker that does not answer gives up. */
+        if (q->feed != NULL)
+                leat_feed_wake(q->feed);
+        if (q->topic_feed != NULL)
+                leat_feed_wake(q->topic_feed);
         if (q->follower != 0)
                 pthread_join(q->follower, NULL);
         leat_panels_close(q->panels);
@@ -423,6 +428,8 @@ void leat_query_session_cancel(void *session)
                 leat_conn_interrupt(s->running);
         if (s->feed != NULL)
                 leat_feed_wake(s->feed);
+        if (s->defining != NULL)
+                leat_feed_wake(s->defining);
         if (s->sub != NULL)
                 leat_view_sub_cancel(s->sub);
         if (s->panel_sub != NULL)

@@ -58,6 +58,7 @@ static _Atomic uint64_t any_stat;
 #define leat_stats_slot(stats, id, label) (&any_stat)
 #define leat_pg_pool_new(max) ((void)(max), (struct leat_pg_pool *)&fake)
 #define leat_pg_pool_free(pool) ((void)(pool))
+#define leat_pg_pool_end(pool, wait_us) ((void)(pool), true)
 #define leat_pg_pool_add(pool, session) (fake.line = (session))
 #define leat_pg_handle(session, msg) handle(session, msg)
 #include "../pg_session.c"
