@@ -5,6 +5,7 @@ A part that fails says why and the others go on; the exit code then is 1. Ctrl-C
 prints what was measured.
 """
 import argparse
+import fcntl
 import fnmatch
 import importlib
 import os
@@ -94,6 +95,17 @@ def write_markdown(path, out):
 
 def main():
     todo = arguments()
+    os.makedirs(os.path.dirname(lib.DATA), exist_ok=True)
+    with open(f"{lib.DATA}.lock", "w", encoding="ascii") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            print(f"a benchmark that uses {lib.DATA} runs already", file=sys.stderr)
+            return 2
+        return measure_all(todo)
+
+
+def measure_all(todo):
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it otherwise
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     shutil.rmtree(lib.DATA, ignore_errors=True)

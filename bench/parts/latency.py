@@ -3,11 +3,11 @@
 
 Scan n is meant to be sent at begin + n / rate; that is also its event_time (`leat generate`, give or take the example's late
 and skewed scanners). `leat generate --lines` sends the lines, made before, at the intended times, acks=all. bench/sse_viewers
-opens the displays, a quarter on each site, every one with all eight panels of the dashboard `wall` as it stands in
-examples/packscan.
+opens the displays, a quarter on each site, every one with all panels of the dashboard `wall` as it stands in
+examples/packscan, and one more.
 
-Method. The panel `inflow` shows the scans of each step of 10 seconds, so the sum over its rows is the number of scans of
-this site that a display shows. When a complete message brings the sum from a to b, the scans a+1 to b of the site, in the
+Method. The panel that is added shows the scans of each step of 10 seconds, the running step too (the wall leaves that out,
+its lines would fall at the end), so the sum over its rows is the number of scans of this site that a display shows. When a complete message brings the sum from a to b, the scans a+1 to b of the site, in the
 order in which they were meant to be sent, are on that display: their latencies are the moment when the message's last byte
 was read less the moments when they were meant. This is counted for all displays and all scans (percentiles take every
 20th, the maximum all). At the end each display must show exactly the valid scans of its site, and all views hold each once.
@@ -17,6 +17,7 @@ There is no peer that does the same (log, job, view and page in one), so none is
 import collections
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -27,7 +28,8 @@ RATE = int(os.environ.get("LEAT_BENCH_RATE", "12000"))
 SECONDS = int(os.environ.get("LEAT_BENCH_LATENCY_SECONDS", "30"))
 VIEWERS = int(os.environ.get("LEAT_BENCH_VIEWERS", "1000"))
 SITES = ("SEA1", "PHX2", "ATL3", "EWR4")
-PANEL = 4  # inflow
+PANEL = """  PANEL newest TITLE 'Scans so far' LINE X window_start Y scans AT (0, 12, 12, 4) AS (
+    SELECT window_start, scans FROM site_inflow WHERE site = $site ORDER BY window_start DESC LIMIT 180)"""
 STEP = 20
 PREPARE_S = 8
 
@@ -82,14 +84,14 @@ def run(report):
     lib.settle()
     with lib.Leat() as leat:
         lib.packscan(leat, dashboards=True)
+        panel = wall_create(leat)
         leat.wait_caught_up()
         begin_us = (int(time.time()) + PREPARE_S + SECONDS // 15) * 1000000
         begin = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(begin_us // 1000000))
         lines, seen = f"{leat.data}/scans.jsonl", f"{leat.data}/seen.txt"
         report.generator(lib.scans_make(lines, RATE * SECONDS, RATE, begin))
         moments = meant(lines, dict(leat.sql("SELECT station_id, site FROM stations")))
-        paths = ",".join(f"/api/dashboards/wall/stream?site={site}" for site in SITES)
-        viewers = displays(leat, paths, seen)
+        viewers = displays(leat, panel, seen)
         if time.time() > begin_us / 1e6 - 1:
             raise lib.BenchError("the machine is too busy: the displays were not there in time")
         time.sleep(begin_us / 1e6 - time.time() - 0.5)
@@ -112,11 +114,23 @@ def run(report):
         return p50, p99, worst, sum(cpu.values())
 
 
-def displays(leat, paths, seen):
+def wall_create(leat):
+    """The example's wall with PANEL behind its own, as `bench_wall`; returns the number of PANEL among them."""
+    with open(f"{lib.PACKSCAN}/dashboards.sql", encoding="utf-8") as f:
+        found = re.search(r"CREATE OR REPLACE DASHBOARD wall\b.*?;$", f.read(), re.M | re.S)
+    if found is None:
+        raise lib.BenchError("examples/packscan/dashboards.sql has no dashboard wall")
+    text = found.group(0)
+    leat.sql(text.replace("DASHBOARD wall", "DASHBOARD bench_wall", 1).rstrip(";") + "\n" + PANEL)
+    return len(re.findall(r"^ +PANEL ", text, re.M))
+
+
+def displays(leat, panel, seen):
     """Opens all displays; they are ready when each has its first snapshot, about a second later."""
     program = lib.build("bench/sse_viewers")
+    paths = ",".join(f"/api/dashboards/bench_wall/stream?site={site}" for site in SITES)
     with open(seen, "w", encoding="ascii") as out:
-        return lib.spawn([program, leat.http, paths, str(VIEWERS), "0", str(PANEL)], stdout=out, stderr=subprocess.PIPE, text=True)
+        return lib.spawn([program, leat.http, paths, str(VIEWERS), "0", str(panel)], stdout=out, stderr=subprocess.PIPE, text=True)
 
 
 def check(report, leat, moments, last, broken, records):
