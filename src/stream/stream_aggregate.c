@@ -274,9 +274,68 @@ static int bit_make(struct call *call, struct leat_expr **ret)
         return 0;
 }
 
+/*
+ * Over rows that change: when a large value goes, nothing that was rounded beside it comes back. Whole numbers up to
+ * 2^31 have exact sums of their own, from which the mean and the sum of squared differences follow; only larger ones
+ * are in the rounded accumulator, and the two are put together as any two parts are.
+ */
+static int var_exact_make(struct call *call, bool pop, bool root, struct leat_expr **ret)
+{
+        struct leat_arena *arena = call->cc->arena;
+        struct leat_type flag = leat_type_of(LEAT_T_BOOLEAN), huge = leat_type_of(LEAT_T_HUGEINT),
+                         type = leat_type_of(LEAT_T_DOUBLE), n = leat_type_of(LEAT_T_BIGINT);
+        struct leat_expr *x = call->args[0], *args[6];
+        struct leat_expr *small =
+                both(call, leat_expr_text(arena, flag, "($0 BETWEEN -2147483648 AND 2147483647)", 1, &x), call->filter);
+        struct leat_expr *large = both(
+                call, leat_expr_text(arena, flag, "($0 NOT BETWEEN -2147483648 AND 2147483647)", 1, &x), call->filter);
+        /* the square of a larger one may not fit, and FILTER does not keep it from being computed */
+        struct leat_expr *square = leat_expr_text(
+                arena, huge,
+                "(CASE WHEN $0 BETWEEN -2147483648 AND 2147483647 THEN CAST(CAST($0 AS BIGINT) * CAST($0 AS BIGINT) AS "
+                "HUGEINT) END)",
+                1, &x);
+        struct leat_cacc acc = {.kind = LEAT_ACC_VAR,
+                                .width = 3,
+                                .argc = 1,
+                                .args = {x},
+                                .filter = large,
+                                .types = {n, type, type},
+                                .function = {"count($0)$F", "avg(CAST($0 AS DOUBLE))$F",
+                                             "var_pop(CAST($0 AS DOUBLE))$F * count($0)$F"}};
+        args[0] = one(call, LEAT_ACC_ADD, "count($0)$F", n, x, small);
+        args[1] = one(call, LEAT_ACC_ADD, "sum($0)$F", huge, x, small);
+        args[2] = one(call, LEAT_ACC_ADD, "sum($0)$F", huge, square, small);
+        args[3] = acc_add(call, acc);
+        args[4] = leat_expr_ref(arena, args[3]->index + 1, type);
+        args[5] = leat_expr_ref(arena, args[3]->index + 2, type);
+        struct leat_expr *m2 = leat_expr_text(
+                arena, type,
+                "(CASE WHEN $3 = 0 THEN CAST($0 * $2 - $1 * $1 AS DOUBLE) / $0 WHEN $0 = 0 THEN $5 ELSE CAST($0 * $2 - "
+                "$1 * "
+                "$1 AS DOUBLE) / $0 + $5 + ($4 - CAST($1 AS DOUBLE) / $0) * ($4 - CAST($1 AS DOUBLE) / $0) * $0 * $3 / "
+                "($0 + $3) END)",
+                6, args);
+        struct leat_expr *parts[3] = {args[0], args[3], m2};
+        *ret = result(call,
+                      pop ? (root ? "(CASE WHEN $0 + $1 > 0 THEN sqrt($2 / ($0 + $1)) END)"
+                                  : "(CASE WHEN $0 + $1 > 0 THEN $2 / ($0 + $1) END)")
+                          : (root ? "(CASE WHEN $0 + $1 > 1 THEN sqrt($2 / ($0 + $1 - 1)) END)"
+                                  : "(CASE WHEN $0 + $1 > 1 THEN $2 / ($0 + $1 - 1) END)"),
+                      3, parts);
+        return 0;
+}
+
 static int var_make(struct call *call, struct leat_expr **ret)
 {
         struct leat_type type = leat_type_of(LEAT_T_DOUBLE), n = leat_type_of(LEAT_T_BIGINT);
+        bool pop = strstr(call->name, "_pop") != NULL, root = strncmp(call->name, "stddev", 6) == 0;
+        /* the plan casts what it is given to DOUBLE */
+        struct leat_expr *given = call->args[0]->cls == LEAT_X_CAST ? call->args[0]->args[0] : call->args[0];
+        if (call->updating && given->type.id >= LEAT_T_TINYINT && given->type.id <= LEAT_T_UBIGINT) {
+                call->args[0] = given;
+                return var_exact_make(call, pop, root, ret);
+        }
         struct leat_cacc acc = {.kind = LEAT_ACC_VAR,
                                 .width = 3,
                                 .argc = 1,
@@ -286,7 +345,6 @@ static int var_make(struct call *call, struct leat_expr **ret)
                                 .function = {"count($0)$F", "avg(CAST($0 AS DOUBLE))$F",
                                              "var_pop(CAST($0 AS DOUBLE))$F * count($0)$F"}};
         struct leat_expr *args[2] = {acc_add(call, acc), NULL};
-        bool pop = strstr(call->name, "_pop") != NULL, root = strncmp(call->name, "stddev", 6) == 0;
         args[1] = leat_expr_ref(call->cc->arena, args[0]->index + 2, type);
         const char *text =
                 pop ? (root ? "(CASE WHEN $0 > 0 THEN sqrt($1 / $0) END)" : "(CASE WHEN $0 > 0 THEN $1 / $0 END)")

@@ -99,6 +99,20 @@ LEAT_TEST(job_updating)
                   "(SELECT weight, count(*) AS c FROM scans GROUP BY weight HAVING count(*) % 2 = 0)",
                   NULL, NULL);
 }
+/* Large values come and go, and leave nothing of their rounding behind. */
+LEAT_TEST(job_variance_of_rows_that_change)
+{
+        check_one(
+                "SELECT var_samp(v) AS a, stddev_pop(v) AS b, variance(v) FILTER (WHERE v < 1000) AS c, stddev(v * 3) "
+                "AS d "
+                "FROM (SELECT package_id, CASE WHEN count(*) % 7 = 3 THEN 2000000000 ELSE count(*) END AS v FROM scans "
+                "GROUP BY 1)",
+                NULL, NULL);
+        check_one("SELECT k % 2 AS k, min(v) AS mi, max(v) AS ma, count(v) AS n, var_pop(v) AS a, stddev(v) AS b FROM "
+                  "(SELECT weight AS k, sum(weight) * CASE WHEN "
+                  "count(*) % 5 = 2 THEN 900000000000 ELSE 1 END AS v FROM scans GROUP BY 1) GROUP BY 1",
+                  NULL, NULL);
+}
 LEAT_TEST(job_lookup)
 {
         check_one("SELECT t.region, t.name, count(*) AS n FROM scans s JOIN stations t ON s.site = t.id WHERE t.name "
