@@ -181,17 +181,18 @@ class Round:
         self.refused, self.asked, self.checked, self.skipped = 0, 0, collections.Counter(), 0
         self.producer = None
         self.paused = set()
+        self.heavy = self.rng.random() < 0.2
 
     # ---- views
 
-    def view_add(self, early):
-        """Makes one view of a random query; @early before there are rows."""
+    def view_add(self, early, busy=False):
+        """Makes one view of a random query; @early before there are rows, @busy while rows come."""
         query = self.generator.query()
         if query.early and not early:
             return
         name = f"v{self.asked}"
         self.asked += 1
-        if not early and not query.lookup and not query.bases and "retention" not in query.options and self.rng.random() < 0.15:
+        if not early and not busy and not query.lookup and not query.bases and "retention" not in query.options and self.rng.random() < 0.15:
             query.options["start"] = "latest"
             self.quiet()
         if not query.bases and self.rng.random() < 0.15:
@@ -209,7 +210,7 @@ class Round:
         start = f"phase > {self.phase}" if query.options.get("start") == "latest" else "true"
         if start != "true":
             self.wait(name)
-        query.born = self.phase
+        query.born, query.template = self.phase, query.oracle
         query.oracle = query.oracle.replace("⟨born⟩", str(self.phase)).replace("⟨start⟩", start)
         self.generator.views[name] = query
 
@@ -315,7 +316,8 @@ class Round:
 
     def check_verify(self, name):
         query = self.generator.views[name]
-        if query.drops or query.lookup or query.hazard or name in self.paused:
+        own = not query.bases  # over a view: from the rows that it has
+        if own and (query.drops and not query.retention_s or query.lookup) or query.hazard or name in self.paused:
             return
         done = self.leat.cli("verify", "--data", self.leat.data, "--view", name, "--kafka", self.leat.kafka, check=False)
         self.checked["verify"] += 1
@@ -377,6 +379,16 @@ class Round:
         elif roll < 0.4 and self.generator.views:
             self.pause(self.rng.choice(list(self.generator.views)))
 
+    def replace(self):
+        """CREATE OR REPLACE of a view that nobody reads: it fills anew, with keyed rows as they are now."""
+        names = [n for n, q in self.generator.views.items() if not q.drops and not q.options.get("start") and n not in self.paused
+                 and not any(n in other.bases for other in self.generator.views.values())]
+        if not names:
+            return
+        query = self.generator.views[self.rng.choice(names)]
+        self.leat.sql(query.ddl.replace("CREATE", "CREATE OR REPLACE", 1))
+        query.oracle, query.born = query.template.replace("⟨born⟩", str(self.phase)).replace("⟨start⟩", "true"), self.phase
+
     def pause(self, name):
         """Until the end of the phase; then the view makes up for what it has missed."""
         query = self.generator.views[name]
@@ -393,10 +405,14 @@ class Round:
         to = {t: self.max_s[t] + self.rng.uniform(0.5, 30) if advances else None for t in topics}
         for _ in range(self.rng.randrange(2, 6)):
             topic = self.rng.choice(topics)
-            self.burst(topic, self.rng.choice([1, 5, 40, 200]), to[topic])
+            self.burst(topic, self.rng.choice([1, 5, 40, 200, 200, 1500 if self.heavy else 40]), to[topic])
+            if self.phase > 1 and self.rng.random() < 0.2:
+                self.view_add(False, busy=True)
             if self.rng.random() < 0.7:
                 self.flush()
                 self.trouble()
+            if self.rng.random() < 0.1:
+                self.replace()
         for topic in topics if advances else []:
             self.flush()
             self.mark(topic, to[topic])

@@ -3,6 +3,7 @@
 import json
 import math
 import random
+import threading
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -139,6 +140,43 @@ def test_watermark_survives_the_worker(leat):
     leat.kill_role("worker")
     send(1, 26)  # the watermark is 23 s: partition 0 had seen 25 s
     assert leat.sql("SELECT n FROM closed") == [(2,)]
+
+
+def test_verify_of_lookups(leat):
+    """Equal while the keyed topic stands as it did; later that cannot be told, which is no difference."""
+    leat.sql("CREATE TOPIC t (k TEXT); CREATE TOPIC names (k TEXT PRIMARY KEY, name TEXT); INSERT INTO names VALUES ('a', 'ann')")
+    leat.sql("CREATE MATERIALIZED VIEW by_name AS SELECT name, count(*) AS n FROM t JOIN names USING (k) GROUP BY name")
+    def verify():
+        leat.sql("SET leat.freshness = 'now'; SELECT * FROM by_name")
+        return leat.cli("verify", "--data", leat.data, "--view", "by_name", "--kafka", leat.kafka, check=False)
+    leat.sql("INSERT INTO t VALUES ('a'), ('b')")
+    assert " 0 differ" in verify().stdout
+    leat.sql("INSERT INTO names VALUES ('a', 'anna')")
+    assert "looked up names as it was when each row came" in verify().stderr
+
+
+def test_verify_beside_manifests(new_leat):
+    """The worker cuts ticks and deletes files while they are read."""
+    leat = new_leat(args=["--set", "worker.manifest.interval=100 ms", "--set", "worker.tick.min=1 ms"]).start()
+    leat.sql("CREATE TOPIC t (k TEXT)")
+    leat.sql("CREATE MATERIALIZED VIEW by_k AS SELECT k, count(*) AS n FROM t GROUP BY k")
+    leat.sql("SET leat.freshness = 'now'; SELECT * FROM by_k")
+    stop = threading.Event()
+
+    def load():
+        connection = leat.connect()
+        while not stop.is_set():
+            connection.execute("INSERT INTO t SELECT 'k' || (i % 50) FROM range(20) r(i)")
+        connection.close()
+
+    loader = threading.Thread(target=load, daemon=True)
+    loader.start()
+    try:
+        for _ in range(12):
+            assert " 0 differ" in leat.cli("verify", "--data", leat.data, "--view", "by_k", "--kafka", leat.kafka).stdout
+    finally:
+        stop.set()
+        loader.join()
 
 
 def test_rows_without_time(leat):
