@@ -328,5 +328,9 @@ int leat_query_jobs(struct leat_query *query, const struct leat_snapshot *cat, s
 void leat_query_flow_rows(struct leat_query *query, const struct leat_snapshot *catalog, struct query_rows *rows);
 extern const struct query_column leat_query_flow_columns[];
 extern const uint32_t leat_query_flow_column_count;
+int leat_query_partition_rows(struct query_session *s, const struct leat_snapshot *cat, struct query_rows *rows,
+                              struct leat_error *err) LEAT_NODISCARD;
+extern const struct query_column leat_query_partition_columns[];
+extern const uint32_t leat_query_partition_column_count;
 
 #endif

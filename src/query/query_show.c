@@ -95,6 +95,10 @@ static void show_columns(struct query_stmt *st, const struct query_column **ret_
                         c = leat_query_flow_columns;
                         n = leat_query_flow_column_count;
                         break;
+                case LEAT_SHOW_PARTITIONS:
+                        c = leat_query_partition_columns;
+                        n = leat_query_partition_column_count;
+                        break;
                 case LEAT_SHOW_ALL:
                         c = setting_columns;
                         n = LEAT_ARRAY_LEN(setting_columns);
@@ -113,9 +117,8 @@ int leat_query_show_prepare(struct query_stmt *st, struct leat_error *err)
         uint32_t count;
         if (st->stmt.kind == LEAT_STMT_SHOW_SETTING && leat_query_setting_get(st->session, st->stmt.name) == NULL) {
                 leat_error_set(err, LEAT_ENOTFOUND, "unrecognized configuration parameter \"%s\"", st->stmt.name);
-                leat_error_hint(
-                        err,
-                        "SHOW ALL lists the parameters; SHOW TOPICS, VIEWS, JOBS, PIPELINES, DASHBOARDS list objects.");
+                leat_error_hint(err, "SHOW ALL lists the parameters; SHOW TOPICS, VIEWS, JOBS, PARTITIONS, PIPELINES, "
+                                     "DASHBOARDS list objects.");
                 return LEAT_ENOTFOUND;
         }
         show_columns(st, &columns, &count);
@@ -457,6 +460,8 @@ static int fill(struct query_stmt *st, const struct leat_snapshot *cat, struct q
                 return show_jobs(s, cat, rows, err);
         case LEAT_SHOW_PIPELINES:
                 return show_pipelines(s, rows, err);
+        case LEAT_SHOW_PARTITIONS:
+                return leat_query_partition_rows(s, cat, rows, err);
         case LEAT_SHOW_DASHBOARDS:
                 show_dashboards(cat, rows);
                 return 0;

@@ -160,10 +160,10 @@ int leat_sql_show(struct sql_parser *p)
         static const struct {
                 const char *word;
                 uint8_t show;
-        } lists[] = {{"TOPICS", LEAT_SHOW_TOPICS}, {"VIEWS", LEAT_SHOW_VIEWS},
-                     {"JOBS", LEAT_SHOW_JOBS},     {"PIPELINES", LEAT_SHOW_PIPELINES},
-                     {"FLOW", LEAT_SHOW_FLOW},     {"DASHBOARDS", LEAT_SHOW_DASHBOARDS},
-                     {"TABLES", LEAT_SHOW_TABLES}, {"ALL", LEAT_SHOW_ALL}};
+        } lists[] = {
+                {"TOPICS", LEAT_SHOW_TOPICS},       {"VIEWS", LEAT_SHOW_VIEWS}, {"JOBS", LEAT_SHOW_JOBS},
+                {"PIPELINES", LEAT_SHOW_PIPELINES}, {"FLOW", LEAT_SHOW_FLOW},   {"DASHBOARDS", LEAT_SHOW_DASHBOARDS},
+                {"TABLES", LEAT_SHOW_TABLES},       {"ALL", LEAT_SHOW_ALL},     {"PARTITIONS", LEAT_SHOW_PARTITIONS}};
         if (leat_sql_accept(p, "CREATE"))
                 return show_create(p);
         p->stmt->kind = LEAT_STMT_SHOW;

@@ -250,6 +250,7 @@ LEAT_TEST(show_and_describe)
         CHECK_INT(parse("show materialized views").show, LEAT_SHOW_VIEWS);
         CHECK_INT(parse("show jobs;").show, LEAT_SHOW_JOBS);
         CHECK_INT(parse("show all").show, LEAT_SHOW_ALL);
+        CHECK_INT(parse("show partitions").show, LEAT_SHOW_PARTITIONS);
         struct leat_stmt s = parse("SHOW CREATE MATERIALIZED VIEW v");
         CHECK(s.kind == LEAT_STMT_SHOW_CREATE && s.object_kind == LEAT_OBJECT_MATVIEW);
         CHECK_STR(parse("SHOW leat.freshness").name, "leat.freshness");

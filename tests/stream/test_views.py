@@ -4,6 +4,7 @@ import json
 import math
 import random
 import threading
+import time
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -337,3 +338,19 @@ def test_a_view_beyond_max_state_is_paused_with_the_reason(new_leat):
     leat.sql("ALTER JOB small RESUME")
     leat.sql("SET leat.freshness = 'now'")
     assert leat.sql("SELECT sum(n) FROM small") == leat.sql("SELECT count(*) FROM t")
+
+
+def test_partitions_tell_position_and_idleness(shared_leat):
+    shared_leat.sql("CREATE TOPIC two (id BIGINT, at TIMESTAMPTZ, WATERMARK FOR at AS at - INTERVAL '1 second')"
+                    " WITH (partitions = 2, idle_timeout = '300 ms')")
+    shared_leat.sql("CREATE MATERIALIZED VIEW of_two AS SELECT count(*) AS n FROM two")
+    shared_leat.produce("two", [{"id": i, "at": "2026-01-01T00:00:0%dZ" % i} for i in range(4)], partition=1)
+    shared_leat.sql("SET leat.freshness = 'now'; SELECT * FROM of_two")
+    rows = {row[2]: row for row in shared_leat.sql("SHOW PARTITIONS") if row[1] == "two"}
+    assert (rows[0][3], rows[0][4], rows[0][5], rows[0][7]) == (0, 0, None, True)
+    assert (rows[1][3], rows[1][4]) == (4, 0)
+    assert rows[1][5].isoformat() == "2026-01-01T00:00:03+00:00" and rows[1][6].isoformat() == "2026-01-01T00:00:02+00:00"
+    deadline = time.monotonic() + 20
+    while not all(row[7] for row in shared_leat.sql("SHOW PARTITIONS") if row[1] == "two"):
+        assert time.monotonic() < deadline, "a silent partition does not become idle"
+        time.sleep(0.05)

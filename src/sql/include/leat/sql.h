@@ -67,6 +67,7 @@ enum leat_show {
         LEAT_SHOW_VIEWS,
         LEAT_SHOW_JOBS,
         LEAT_SHOW_PIPELINES,
+        LEAT_SHOW_PARTITIONS, /* what the pipelines have read of each partition */
         LEAT_SHOW_DASHBOARDS,
         LEAT_SHOW_FLOW,
         LEAT_SHOW_TABLES, /* every relation */
