@@ -15,6 +15,11 @@ static inline const uint8_t *text_at(const uint8_t *block, const struct leat_blo
 {
         const uint8_t *ends = block + col->data;
         uint32_t rows = leat_block_head(block)->rows, count = rows, at = row;
+        if (col->enc == LEAT_ENC_TEXT2) {
+                uint32_t begin = leat_block_get16(ends + 2 * (size_t)at);
+                *ret_len = leat_block_get16(ends + 2 * ((size_t)at + 1)) - begin;
+                return ends + ((size_t)count + 1) * 2 + begin;
+        }
         if (col->enc == LEAT_ENC_DICT) {
                 at = ends[row];
                 count = col->dict;
@@ -35,18 +40,47 @@ static inline bool block_null(const uint8_t *block, const struct leat_block_col 
         return ((bits[row >> 6] >> (row & 63)) & 1) == 0;
 }
 
+/* Where the value, or its difference to the base, lies. */
 static inline const uint8_t *fixed_at(const uint8_t *block, const struct leat_block_col *col, uint32_t row)
 {
+        if (col->enc == LEAT_ENC_FOR)
+                return block + col->data + (size_t)row * col->dict;
         return block + col->data + (col->enc == LEAT_ENC_CONST ? 0 : (size_t)row * col->width);
 }
 
-struct leat_cell leat_block_cell(const uint8_t *block, uint32_t number, uint32_t row)
+static inline int64_t base_of(const uint8_t *block, const struct leat_block_col *col)
+{
+        int64_t base;
+        memcpy(&base, block + col->bytes, sizeof base);
+        return base;
+}
+
+static inline uint64_t narrow_at(const uint8_t *at, uint32_t bytes)
+{
+        switch (bytes) {
+        case 1:
+                return *at;
+        case 2:
+                return leat_block_get16(at);
+        case 4:
+                return leat_get_le32(at);
+        default:
+                return leat_get_le64(at);
+        }
+}
+
+struct leat_cell leat_block_cell(const uint8_t *block, uint32_t number, uint32_t row, struct leat_cell_room *room)
 {
         const struct leat_block_col *col = leat_block_col(block, number);
         struct leat_cell cell = {NULL, 0};
         if (block_null(block, col, row))
                 return cell;
-        if (col->width != 0) {
+        if (col->enc == LEAT_ENC_FOR) {
+                __int128_t value = (__int128_t)base_of(block, col) + narrow_at(fixed_at(block, col, row), col->dict);
+                memcpy(room, &value, sizeof value);
+                cell.data = room;
+                cell.len = col->width;
+        } else if (col->width != 0) {
                 cell.data = fixed_at(block, col, row);
                 cell.len = col->width;
         } else {
@@ -57,8 +91,11 @@ struct leat_cell leat_block_cell(const uint8_t *block, uint32_t number, uint32_t
 
 int64_t leat_block_weight(const uint8_t *block, uint32_t column_count, uint32_t row)
 {
+        const struct leat_block_col *col = leat_block_col(block, column_count);
+        if (col->enc == LEAT_ENC_FOR)
+                return (int64_t)((uint64_t)base_of(block, col) + narrow_at(fixed_at(block, col, row), col->dict));
         int64_t weight;
-        memcpy(&weight, fixed_at(block, leat_block_col(block, column_count), row), sizeof weight);
+        memcpy(&weight, fixed_at(block, col, row), sizeof weight);
         return weight;
 }
 
@@ -82,23 +119,24 @@ static void note_null(struct leat_arena *arena, struct leat_column *out, uint32_
         do { \
                 ctype *to_ = (ctype *)out->data + base; \
                 for (uint32_t i = 0; i < n; i++) { \
-                        if (at[i] != NULL) { \
-                                to_[i] = *(const ctype *)(const void *)at[i]; \
-                        } else { \
+                        if (at[i] == NULL) { \
                                 memset(&to_[i], 0, sizeof to_[i]); \
                                 note_null(arena, out, base + i, count, any); \
+                                continue; \
                         } \
+                        const struct leat_block_col *col_ = leat_block_col(refs[base + i].block, number); \
+                        if (col_->enc == LEAT_ENC_FOR) \
+                                to_[i] = (ctype)base_of(refs[base + i].block, col_) + \
+                                         (ctype)narrow_at(at[i], col_->dict); \
+                        else \
+                                memcpy(&to_[i], at[i], sizeof to_[i]); \
                 } \
         } while (0)
 
-typedef struct {
-        uint64_t part[2];
-} wide;
-
-static void put_fixed(struct leat_arena *arena, const uint8_t *const *at, uint32_t base, uint32_t n, uint32_t count,
-                      uint32_t width, struct leat_column *out, bool *any)
+static void put_fixed(struct leat_arena *arena, const struct leat_ref *refs, const uint8_t *const *at, uint32_t base,
+                      uint32_t n, uint32_t count, uint32_t number, struct leat_column *out, bool *any)
 {
-        switch (width) {
+        switch (leat_type_bytes(&out->type)) {
         case 1:
                 PUT(uint8_t);
                 break;
@@ -112,14 +150,13 @@ static void put_fixed(struct leat_arena *arena, const uint8_t *const *at, uint32
                 PUT(uint64_t);
                 break;
         default:
-                PUT(wide);
+                PUT(__uint128_t);
         }
 }
 
 static void column_fixed(struct leat_arena *arena, const struct leat_ref *refs, uint32_t count, uint32_t number,
                          struct leat_column *out, bool *any)
 {
-        uint32_t width = leat_type_bytes(&out->type);
         for (uint32_t base = 0; base < count; base += GROUP) {
                 const uint8_t *at[GROUP];
                 uint32_t n = LEAT_MIN(GROUP, count - base);
@@ -134,7 +171,7 @@ static void column_fixed(struct leat_arena *arena, const struct leat_ref *refs, 
                         at[i] = fixed_at(ref->block, col, ref->row);
                         __builtin_prefetch(at[i]);
                 }
-                put_fixed(arena, at, base, n, count, width, out, any);
+                put_fixed(arena, refs, at, base, n, count, number, out, any);
         }
 }
 
@@ -150,9 +187,7 @@ static void column_text(struct leat_arena *arena, const struct leat_ref *refs, u
                         const struct leat_ref *ref = &refs[base + i];
                         if (ref->block == NULL)
                                 continue;
-                        const struct leat_block_col *col = leat_block_col(ref->block, number);
-                        __builtin_prefetch(ref->block + col->data +
-                                           (size_t)ref->row * (col->enc == LEAT_ENC_DICT ? 1 : 4));
+                        __builtin_prefetch(leat_block_spot(ref->block, number, ref->row));
                 }
                 for (uint32_t i = 0; i < n; i++) {
                         const struct leat_ref *ref = &refs[base + i];

@@ -61,7 +61,7 @@ void leat_footer_encode(const struct leat_arr *arr, const struct leat_run *run, 
         size_t start = out->len;
         const struct leat_run_info *info = &run->info;
         leat_buf_le32(out, FOOTER_MAGIC);
-        leat_buf_le32(out, LEAT_STATE_VERSION);
+        leat_buf_le32(out, LEAT_RUN_VERSION);
         leat_buf_le32(out, info->shard);
         leat_buf_u8(out, info->prefix_bits);
         leat_buf_u8(out, info->dead);
@@ -109,9 +109,9 @@ static int footer_fields(struct leat_cursor *cur, struct leat_run *run, struct l
         if (leat_cursor_le32(cur) != FOOTER_MAGIC)
                 return bad(err, "no footer where one must be");
         uint32_t version = leat_cursor_le32(cur);
-        if (version != LEAT_STATE_VERSION)
+        if (version != LEAT_RUN_VERSION)
                 return leat_error_set(err, LEAT_EUNSUPPORTED, "run of version %u, this program reads version %u",
-                                      version, LEAT_STATE_VERSION);
+                                      version, LEAT_RUN_VERSION);
         info->shard = leat_cursor_le32(cur);
         info->prefix_bits = leat_cursor_u8(cur);
         info->dead = leat_cursor_u8(cur) != 0;

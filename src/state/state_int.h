@@ -22,7 +22,9 @@
 #define LEAT_BLOCK_ROWS 256u
 #define LEAT_DIR_PAGE 65536u
 #define LEAT_ROW_TEXT_MAX (4u << 20) /* bytes of one string in a row: keeps a block under 4 GiB */
-#define LEAT_STATE_VERSION 1u
+#define LEAT_RUN_VERSION 2u
+#define LEAT_SECTION_VERSION 2u /* version 1 is read too: it knew fewer encodings */
+#define LEAT_MANIFEST_VERSION 1u
 #define LEAT_FANOUT_MEMORY 16u     /* runs of one size class that make a merge: small ones cost little to ask ... */
 #define LEAT_FANOUT_FILES 8u       /* ... large ones a cache miss a key */
 #define LEAT_BUCKET_NONE INT64_MIN /* rows whose time is NULL: never expires */
@@ -82,6 +84,8 @@ enum leat_enc {
         LEAT_ENC_TEXT = 3,  /* u32 ends of the strings, rows + 1 of them, then their bytes */
         LEAT_ENC_NULL = 4,  /* all NULL, no bytes */
         LEAT_ENC_DICT = 5,  /* u8 number a row, then as TEXT the strings they number */
+        LEAT_ENC_FOR = 6,   /* integers as the difference to a base, in 1, 2, 4 or 8 bytes */
+        LEAT_ENC_TEXT2 = 7, /* as TEXT, with u16 ends */
 };
 
 struct leat_block_head {
@@ -93,10 +97,10 @@ struct leat_block_head {
 struct leat_block_col {
         uint8_t enc;
         uint8_t width;     /* bytes a value; 0 = text */
-        uint16_t dict;     /* DICT: strings in it */
+        uint16_t dict;     /* DICT: strings in it; FOR: bytes of a difference */
         uint32_t validity; /* place of the bitmap in the block; 0 = no NULLs */
         uint32_t data;     /* place of the values in the block */
-        uint32_t bytes;    /* of the values */
+        uint32_t bytes;    /* of the values; FOR: place of the base, an i64, in the block */
 };
 
 /* A row of a block; block NULL = a row of NULLs. */
@@ -106,6 +110,12 @@ struct leat_ref {
         uint32_t tag; /* free for the user */
 };
 
+static inline uint16_t leat_block_get16(const uint8_t *at)
+{
+        uint16_t value;
+        memcpy(&value, at, sizeof value);
+        return value;
+}
 static inline const struct leat_block_head *leat_block_head(const uint8_t *block)
 {
         return (const struct leat_block_head *)block;
@@ -113,6 +123,19 @@ static inline const struct leat_block_head *leat_block_head(const uint8_t *block
 static inline const struct leat_block_col *leat_block_col(const uint8_t *block, uint32_t col)
 {
         return (const struct leat_block_col *)(block + sizeof(struct leat_block_head)) + col;
+}
+
+/* Where what is read first of a value lies, to fetch it ahead. */
+static inline const uint8_t *leat_block_spot(const uint8_t *block, uint32_t number, uint32_t row)
+{
+        const struct leat_block_col *col = leat_block_col(block, number);
+        uint32_t bytes = col->enc == LEAT_ENC_FOR     ? col->dict
+                         : col->enc == LEAT_ENC_TEXT2 ? 2
+                         : col->enc == LEAT_ENC_DICT  ? 1
+                         : col->enc == LEAT_ENC_CONST ? 0
+                         : col->width != 0            ? col->width
+                                                      : 4;
+        return block + col->data + (size_t)row * bytes;
 }
 
 /* Appends a block of the rows @rows[0..count) of @batch (NULL: @from, @from + 1, ...) at the end of @out, which must be
@@ -123,7 +146,11 @@ bool leat_block_encode(struct leat_buf *out, const struct leat_batch *batch, con
 /* Checks that all places lie inside and all text ends ascend: afterwards rows can be read without a check. */
 bool leat_block_check(const uint8_t *block, size_t bytes, const struct leat_type *types, uint32_t column_count,
                       uint32_t rows_max);
-struct leat_cell leat_block_cell(const uint8_t *block, uint32_t col, uint32_t row);
+/* Room for a value that does not lie in its block as it is. */
+struct leat_cell_room {
+        uint64_t part[2];
+};
+struct leat_cell leat_block_cell(const uint8_t *block, uint32_t col, uint32_t row, struct leat_cell_room *room);
 int64_t leat_block_weight(const uint8_t *block, uint32_t column_count, uint32_t row);
 /* Puts column @col of the given rows into @out (data has room, type is set). A validity bitmap is taken from @arena when
  * there are NULLs and @out has none; text is borrowed. */

@@ -377,7 +377,8 @@ static int range_bound(const struct leat_arr *arr, struct leat_range *range, str
                 uint64_t mid = low + (high - low) / 2;
                 struct leat_ref ref = {.tag = 0};
                 LEAT_TRY(leat_run_ref_at(range->run, mid, &ref, err));
-                int order = leat_cell_cmp(&arr->def.types[col], leat_block_cell(ref.block, col, ref.row), bound);
+                struct leat_cell_room room;
+                int order = leat_cell_cmp(&arr->def.types[col], leat_block_cell(ref.block, col, ref.row, &room), bound);
                 if (desc)
                         order = -order;
                 if (order < 0 || (after && order == 0))

@@ -26,7 +26,7 @@ void leat_manifest_encode(const struct leat_manifest *manifest, struct leat_buf 
 {
         size_t start = out->len;
         leat_buf_le32(out, MANIFEST_MAGIC);
-        leat_buf_le32(out, LEAT_STATE_VERSION);
+        leat_buf_le32(out, LEAT_MANIFEST_VERSION);
         leat_buf_le64(out, (uint64_t)manifest->tick);
         leat_buf_le64(out, manifest->next_seq);
         leat_buf_le32(out, (uint32_t)manifest->extra.len);
@@ -98,9 +98,9 @@ int leat_manifest_decode(struct leat_arena *arena, struct leat_view bytes, const
         if (leat_cursor_le32(&cur) != MANIFEST_MAGIC)
                 return bad(err, file, 0, "this is no manifest");
         uint32_t version = leat_cursor_le32(&cur);
-        if (version != LEAT_STATE_VERSION)
+        if (version != LEAT_MANIFEST_VERSION)
                 return leat_error_set(err, LEAT_EUNSUPPORTED, "%s has version %u, this program reads version %u", file,
-                                      version, LEAT_STATE_VERSION);
+                                      version, LEAT_MANIFEST_VERSION);
         m.tick = (int64_t)leat_cursor_le64(&cur);
         m.next_seq = leat_cursor_le64(&cur);
         m.extra = leat_cursor_bytes(&cur, leat_cursor_le32(&cur));

@@ -97,9 +97,10 @@ struct leat_sort *leat_sort_hashes(struct leat_sort *in, struct leat_sort *tmp, 
 static int cmp_rows(const struct leat_arr *arr, struct leat_ref a, struct leat_ref b)
 {
         const struct leat_arr_def *def = &arr->def;
+        struct leat_cell_room room_a, room_b;
         for (uint32_t c = def->key_count; c < arr->ident_count; c++) {
-                int order = leat_cell_cmp(&def->types[c], leat_block_cell(a.block, c, a.row),
-                                          leat_block_cell(b.block, c, b.row));
+                int order = leat_cell_cmp(&def->types[c], leat_block_cell(a.block, c, a.row, &room_a),
+                                          leat_block_cell(b.block, c, b.row, &room_b));
                 uint32_t place = c - def->key_count;
                 if (order != 0)
                         return place < def->order_count && ((def->order_desc >> place) & 1) ? -order : order;
@@ -109,8 +110,10 @@ static int cmp_rows(const struct leat_arr *arr, struct leat_ref a, struct leat_r
 
 bool leat_key_same(const struct leat_arr *arr, struct leat_ref a, struct leat_ref b)
 {
+        struct leat_cell_room room_a, room_b;
         for (uint32_t c = 0; c < arr->def.key_count; c++)
-                if (!leat_cell_eq(leat_block_cell(a.block, c, a.row), leat_block_cell(b.block, c, b.row)))
+                if (!leat_cell_eq(leat_block_cell(a.block, c, a.row, &room_a),
+                                  leat_block_cell(b.block, c, b.row, &room_b)))
                         return false;
         return true;
 }

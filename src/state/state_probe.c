@@ -101,9 +101,10 @@ static int key_ref(struct leat_run *run, uint32_t key, struct leat_ref *ret, str
 
 static bool key_equal(const struct leat_arr *arr, const struct leat_batch *keys, uint32_t row, struct leat_ref ref)
 {
+        struct leat_cell_room room;
         for (uint32_t c = 0; c < arr->def.key_count; c++) {
                 const struct leat_column *col = &keys->columns[c];
-                struct leat_cell have = leat_block_cell(ref.block, c, ref.row);
+                struct leat_cell have = leat_block_cell(ref.block, c, ref.row, &room);
                 if (have.len == 8 && col->validity == NULL && !leat_type_is_text(&col->type)) {
                         uint64_t x;
                         memcpy(&x, have.data, 8);
@@ -128,9 +129,7 @@ static int probe_rows(struct leat_run *run, const struct leat_arr *arr, const st
                 __builtin_prefetch(refs[i].block + 64);
         }
         for (uint32_t i = 0; i < count && arr->def.key_count != 0; i++) {
-                const struct leat_block_col *col = leat_block_col(refs[i].block, 0);
-                __builtin_prefetch(refs[i].block + col->data +
-                                   (size_t)refs[i].row * (col->width != 0 ? col->width : 4));
+                __builtin_prefetch(leat_block_spot(refs[i].block, 0, refs[i].row));
         }
         for (uint32_t i = 0; i < count; i++) {
                 const struct leat_probe *p = &probes[cands[i].probe];

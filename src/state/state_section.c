@@ -2,7 +2,7 @@
 /*
  * leat/state: sections, the changes of one arrangement in one tick record.
  *
- * Format    "LSEC" u32, version u16, columns u16, arrangement u64, rows u32, bytes
+ * Format    "LSEC" u32, version u16 (2; 1 is read too), columns u16, arrangement u64, rows u32, bytes
  *           of the types u32, the types, zeros to a multiple of 16, one block of
  *           all rows (none when rows = 0), CRC32C u32 of all before. Little endian.
  * Failure   Bytes come from a topic that anybody with access can write to: the
@@ -21,7 +21,7 @@ void leat_state_section_encode(uint64_t arr, const struct leat_batch *rows, cons
         for (uint32_t c = 0; c < rows->column_count; c++)
                 leat_type_encode(&rows->columns[c].type, &types);
         leat_buf_le32(&body, SECTION_MAGIC);
-        leat_buf_le16(&body, LEAT_STATE_VERSION);
+        leat_buf_le16(&body, LEAT_SECTION_VERSION);
         leat_buf_le16(&body, (uint16_t)rows->column_count);
         leat_buf_le64(&body, arr);
         leat_buf_le32(&body, rows->rows);
@@ -72,8 +72,11 @@ int leat_state_section_decode(struct leat_arena *arena, struct leat_view bytes, 
         struct leat_cursor cur = leat_cursor_of(leat_view_of(bytes.data, body));
         if (leat_cursor_le32(&cur) != SECTION_MAGIC)
                 return bad(err, "no section");
-        if (leat_cursor_le16(&cur) != LEAT_STATE_VERSION)
-                return bad(err, "of an unknown version");
+        uint32_t version = leat_cursor_le16(&cur);
+        if (version == 0 || version > LEAT_SECTION_VERSION)
+                return leat_error_set(err, LEAT_EUNSUPPORTED,
+                                      "section of a tick of version %u, this program reads version %u", version,
+                                      LEAT_SECTION_VERSION);
         uint32_t columns = leat_cursor_le16(&cur);
         uint64_t arr = leat_cursor_le64(&cur);
         uint32_t rows = leat_cursor_le32(&cur);
