@@ -18,7 +18,7 @@
 #define FLUSH_BYTES (1u << 20)
 #define SYNC_BYTES (32u << 20)
 #define BLOOM_BITS_PER_KEY 10u
-#define PREFIX_KEYS 64u /* a guess among so many is off by about four */
+#define PREFIX_KEYS 32u /* a guess among so many is off by about two */
 
 /* ---- packs under construction -------------------------------------------------------- */
 

@@ -390,6 +390,12 @@ int leat_run_probe(struct leat_run *run, const struct leat_arr *arr, const struc
                    const struct leat_probe *probes, uint32_t count, struct leat_hit *hits, uint32_t *ret_hits,
                    struct leat_error *err) LEAT_NODISCARD;
 
+#define LEAT_FILTER_SHARE 128u /* of 256 keys found: from here on the filter costs more than it saves */
+static inline bool leat_run_filters(const struct leat_run *run)
+{
+        return atomic_load_explicit(&run->hit_share, memory_order_relaxed) < LEAT_FILTER_SHARE;
+}
+
 /* ---- versions ------------------------------------------------------------------------ */
 /* Runs of one time bucket, newest first: those in memory, then those in files. */
 struct leat_bucket {

@@ -121,8 +121,8 @@ static void probe_set_init(struct probe_set *set, struct leat_arena *arena, cons
 
 /* ---- lookup ------------------------------------------------------------------------- */
 
-#define LOOKUP_KEYS \
-        4096u /* keys that go through all runs together: what they touched is still in the cache at the end */
+/* Keys that go through all runs together: what they touched is still in the cache when their values are read. */
+#define LOOKUP_KEYS 1024u
 
 struct lookup {
         const struct probe_set *set;
@@ -130,40 +130,56 @@ struct lookup {
         uint64_t *found;
         struct leat_arena *arena;            /* of the caller */
         struct leat_batch *scratch;          /* rows of one group, in the order of the probes */
-        struct leat_probe open[LOOKUP_KEYS]; /* not found yet */
-        uint32_t open_count;
+        struct leat_probe open[LOOKUP_KEYS]; /* not found yet, or not yet taken out */
+        uint32_t open_count, done_count;
+        bool done[LOOKUP_KEYS]; /* by place in the group */
         struct leat_hit hits[LOOKUP_KEYS];
         struct leat_ref refs[LOOKUP_KEYS];
 };
 
+/* Takes out what was found. */
+static void lookup_compact(struct lookup *l)
+{
+        uint32_t n = 0;
+        for (uint32_t i = 0; i < l->open_count; i++) {
+                l->open[n] = l->open[i];
+                n += !l->done[l->open[i].place];
+        }
+        l->open_count = n;
+        l->done_count = 0;
+}
+
 static int lookup_run(struct lookup *l, struct leat_run *run, const struct leat_batch *keys, struct leat_error *err)
 {
-        uint32_t hit_count = 0, n = 0, at = 0;
+        uint32_t hit_count = 0;
         const struct leat_arr *arr = l->set->arr;
         LEAT_TRY(leat_run_probe(run, arr, keys, l->open, l->open_count, l->hits, &hit_count, err));
-        if (hit_count == 0)
-                return 0;
         for (uint32_t i = 0; i < hit_count; i++) {
-                struct leat_ref *ref = &l->refs[l->open[l->hits[i].probe].place];
+                struct leat_probe *probe = &l->open[l->hits[i].probe];
+                struct leat_ref *ref = &l->refs[probe->place];
+                if (l->done[probe->place])
+                        continue;
                 LEAT_TRY(leat_run_ref_at(run, l->hits[i].key, ref, err));
                 if (run->info.dead && leat_block_weight(ref->block, arr->def.column_count, ref->row) <= 0)
                         ref->block = NULL;
+                l->done[probe->place] = true;
+                probe->mask = UINT64_MAX; /* passes no filter that is not full */
+                l->done_count++;
         }
-        /* Hits come in the order of the probes. */
-        for (uint32_t i = l->hits[0].probe; i < l->open_count; i++) {
-                if (at < hit_count && l->hits[at].probe == i)
-                        at++;
-                else
-                        l->open[l->hits[0].probe + n++] = l->open[i];
-        }
-        l->open_count -= hit_count;
         return 0;
 }
 
 static int lookup_bucket(struct lookup *l, const struct leat_bucket *bucket, struct leat_error *err)
 {
-        for (uint32_t r = 0; r < bucket->count && l->open_count != 0; r++)
+        for (uint32_t r = 0; r < bucket->count; r++) {
+                bool unfiltered = !leat_run_filters(bucket->runs[r]);
+                if (l->done_count > (unfiltered ? 0 : l->open_count / 8))
+                        lookup_compact(l);
+                if (l->open_count == 0)
+                        break;
                 LEAT_TRY(lookup_run(l, bucket->runs[r], l->set->keys, err));
+        }
+        lookup_compact(l);
         return 0;
 }
 
@@ -206,6 +222,8 @@ static int lookup_group(struct lookup *l, const struct leat_table *table, uint32
         for (uint32_t i = 0; i < count; i++)
                 l->open[i].place = i;
         l->open_count = count;
+        l->done_count = 0;
+        memset(l->done, 0, count * sizeof *l->done);
         if (set->buckets != NULL) {
                 const struct leat_bucket *bucket = leat_table_find(table, set->buckets[from]);
                 if (bucket != NULL)

@@ -10,8 +10,7 @@
 #include "state_int.h"
 
 #define GROUP 64u
-
-#define FILTER_SHARE 128u /* of 256 keys found: from here on the filter costs more than it saves */
+#define WINDOW 8u /* hashes around the guess: one or two lines of the cache */
 
 struct cand {
         uint32_t probe;
@@ -19,20 +18,28 @@ struct cand {
         uint32_t guess;
 };
 
-/* Step 1: the filter. Where most keys are found it is left out. */
+#define FILTER_CACHED (1u << 17) /* words of a filter that is in the cache anyway */
+#define FILTER_AHEAD 24u
+
+/* Step 1: the filter, for probes [from, from + count). Where most keys are found it is left out. */
 static int probe_filter(struct leat_run *run, const struct leat_probe *probes, uint32_t from, uint32_t count,
-                        bool trusted, struct cand *out, uint32_t *ret, struct leat_error *err)
+                        uint32_t limit, bool trusted, struct cand *out, uint32_t *ret, struct leat_error *err)
 {
         uint32_t n = *ret;
-        for (uint32_t i = 0; i < count; i++)
-                __builtin_prefetch(&run->bloom[leat_bloom_word(probes[from + i].hash, run->bloom_words)]);
-        for (uint32_t i = 0; i < count; i++) {
-                const struct leat_probe *p = &probes[from + i];
-                uint64_t word = leat_bloom_word(p->hash, run->bloom_words);
-                if (!trusted)
-                        LEAT_TRY(leat_run_touch(run, LEAT_R_BLOOM, word * 8, 8, err));
-                out[n].probe = from + i;
-                n += (run->bloom[word] & p->mask) == p->mask;
+        const uint64_t *bloom = run->bloom;
+        uint64_t words = run->bloom_words;
+        if (!trusted)
+                for (uint32_t i = from; i < from + count; i++)
+                        LEAT_TRY(leat_run_touch(run, LEAT_R_BLOOM, leat_bloom_word(probes[i].hash, words) * 8, 8, err));
+        if (words > FILTER_CACHED) {
+                uint32_t end = LEAT_MIN(limit, from + count + FILTER_AHEAD);
+                for (uint32_t i = from == 0 ? 0 : from + FILTER_AHEAD; i < end; i++)
+                        __builtin_prefetch(&bloom[leat_bloom_word(probes[i].hash, words)]);
+        }
+        for (uint32_t i = from; i < from + count; i++) {
+                uint64_t mask = probes[i].mask;
+                out[n].probe = i;
+                n += (bloom[leat_bloom_word(probes[i].hash, words)] & mask) == mask;
         }
         *ret = n;
         return 0;
@@ -53,29 +60,43 @@ static int probe_prefix(struct leat_run *run, const struct leat_probe *probes, s
                 c->high = (uint32_t)LEAT_MIN((uint64_t)run->starts[prefix + 1], run->info.keys);
                 c->low = LEAT_MIN(run->starts[prefix], c->high);
                 c->guess = c->low + (uint32_t)((((hash << bits) >> 32) * (c->high - c->low)) >> 32);
+                c->guess = c->guess > WINDOW / 2 ? c->guess - WINDOW / 2 : 0;
                 __builtin_prefetch(&run->hashes[c->guess]);
+                __builtin_prefetch(&run->hashes[c->guess] + WINDOW - 1);
         }
         return 0;
 }
 
-/* Step 3: from the guess to the first key of that hash. */
+/* First key from @low on, below @high, whose hash is not less. */
+static uint32_t walk(const uint64_t *hashes, uint32_t at, uint32_t low, uint32_t high, uint64_t hash)
+{
+        at = LEAT_MAX(LEAT_MIN(at, high), low);
+        while (at > low && hashes[at - 1] >= hash)
+                at--;
+        while (at < high && hashes[at] < hash)
+                at++;
+        return at;
+}
+
+/* Step 3: the first key of that hash. Hashes ascend over all prefixes, so the few around the guess are counted without a
+ * branch, and only a count at an end says that the guess was too far off. */
 static int probe_hashes(struct leat_run *run, const struct leat_probe *probes, struct cand *cands, uint32_t *count,
                         bool trusted, struct leat_error *err)
 {
-        uint32_t n = 0;
+        uint32_t n = 0, keys = (uint32_t)run->info.keys;
         const uint64_t *hashes = run->hashes;
         for (uint32_t i = 0; i < *count; i++) {
                 uint64_t hash = probes[cands[i].probe].hash;
-                uint32_t at = cands[i].guess, low = cands[i].low, high = cands[i].high;
-                if (low == high)
-                        continue;
-                if (!trusted)
-                        LEAT_TRY(leat_run_touch(run, LEAT_R_HASH, (uint64_t)low * 8, (uint64_t)(high - low) * 8, err));
-                while (at > low && hashes[at - 1] >= hash)
-                        at--;
-                while (at < high && hashes[at] < hash)
-                        at++;
-                if (at == high || hashes[at] != hash)
+                uint32_t at = cands[i].guess, low = cands[i].low, high = cands[i].high, less = 0;
+                if (!trusted) {
+                        uint32_t from = LEAT_MIN(at, low), to = LEAT_MIN(LEAT_MAX(at + WINDOW, high), keys);
+                        LEAT_TRY(leat_run_touch(run, LEAT_R_HASH, (uint64_t)from * 8, (uint64_t)(to - from) * 8, err));
+                }
+                if (at + WINDOW <= keys)
+                        for (uint32_t k = 0; k < WINDOW; k++)
+                                less += hashes[at + k] < hash;
+                at = less != 0 && less != WINDOW ? at + less : walk(hashes, at, low, high, hash);
+                if (at >= high || at < low || hashes[at] != hash)
                         continue;
                 cands[n] = (struct cand){.probe = cands[i].probe, .low = at, .high = high};
                 if (run->rows != NULL)
@@ -141,8 +162,11 @@ static int probe_rows(struct leat_run *run, const struct leat_arr *arr, const st
                         LEAT_TRY(key_ref(run, key, &ref, err));
                         equal = key_equal(arr, keys, p->row, ref);
                 }
-                if (equal)
-                        hits[(*hit_count)++] = (struct leat_hit){cands[i].probe, key};
+                if (!equal)
+                        continue;
+                hits[(*hit_count)++] = (struct leat_hit){cands[i].probe, key};
+                for (uint32_t c = arr->def.key_count; c < LEAT_MIN(arr->def.column_count, 4u); c++)
+                        __builtin_prefetch(leat_block_spot(ref.block, c, ref.row));
         }
         return 0;
 }
@@ -154,11 +178,12 @@ int leat_run_probe(struct leat_run *run, const struct leat_arr *arr, const struc
         struct cand cands[2 * GROUP];
         uint32_t hit_count = 0, open = 0;
         bool trusted = leat_run_trusted(run);
+        bool filters = leat_run_filters(run);
         uint32_t hit_share = atomic_load_explicit(&run->hit_share, memory_order_relaxed);
         for (uint32_t from = 0; from < count; from += GROUP) {
                 uint32_t n = LEAT_MIN(GROUP, count - from);
-                if (hit_share < FILTER_SHARE)
-                        LEAT_TRY(probe_filter(run, probes, from, n, trusted, cands, &open, err));
+                if (filters)
+                        LEAT_TRY(probe_filter(run, probes, from, n, count, trusted, cands, &open, err));
                 else
                         for (uint32_t i = 0; i < n; i++)
                                 cands[open++].probe = from + i;
