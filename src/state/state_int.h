@@ -57,6 +57,8 @@ static inline bool leat_type_is_text(const struct leat_type *type)
 /* Rewrites values that are equal but differ in bytes (-0.0, NaN, INTERVAL) in the first @count columns; gives @batch
  * itself when there is nothing to do. */
 const struct leat_batch *leat_canon(struct leat_arena *arena, const struct leat_batch *batch, uint32_t count);
+/* Bits of a hash that count: all. Tests take fewer, so that keys collide. */
+extern uint64_t leat_hash_bits;
 /* Hash of the key columns of each row. */
 void leat_hash_keys(const struct leat_arr *arr, const struct leat_batch *keys, uint64_t *out);
 /* Bucket of each row by the values of @col. */

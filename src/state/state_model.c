@@ -54,13 +54,30 @@ struct leat_arr_def random_def(struct rng *rng, struct leat_arena *arena, uint64
         return def;
 }
 
-static void random_value(struct rng *rng, struct leat_arena *arena, struct leat_column *col, uint32_t row)
+/* Empty, with zeros inside, differing only behind them, short, and some hundred bytes. */
+static struct leat_string random_text(struct leat_arena *arena, uint32_t pick, uint32_t spread)
 {
+        char *text;
+        if (pick < 3)
+                return leat_string_borrow(leat_view_of("\0a\0b" + (pick == 2 ? 2 : 0), pick == 0 ? 0 : 2));
+        if (spread == 4) {
+                text = leat_arena_alloc(arena, 400);
+                memset(text, 'a' + (int)pick, 400);
+                return leat_string_borrow(leat_view_of(text, 400 - pick));
+        }
+        text = leat_arena_printf(arena, pick % 3 == 0 ? "%u" : "a longer text, number %u", pick);
+        return leat_string_borrow(leat_view_str(text));
+}
+
+/* Spread 0 to 4: how far the integers of one column and tick lie apart, up to the ends of their type. */
+static void random_value(struct rng *rng, struct leat_arena *arena, struct leat_column *col, uint32_t row,
+                         uint32_t spread)
+{
+        static const int64_t steps[] = {1, 700, 100000007, 1ll << 59};
         uint32_t pick = rng_below(rng, 12);
         uint32_t width = leat_type_bytes(&col->type);
         if (leat_type_is_text(&col->type)) {
-                char *text = leat_arena_printf(arena, pick % 3 == 0 ? "%u" : "a longer text, number %u", pick);
-                ((struct leat_string *)col->data)[row] = leat_string_borrow(leat_view_str(pick == 0 ? "" : text));
+                ((struct leat_string *)col->data)[row] = random_text(arena, pick, spread);
                 return;
         }
         static const double doubles[] = {0.0, -0.0, 1.5, -1.5, NAN, INFINITY, -INFINITY, 1e300, 2, 3, 4, 5};
@@ -78,7 +95,10 @@ static void random_value(struct rng *rng, struct leat_arena *arena, struct leat_
                 memcpy(to, parts, 8);
                 memcpy(to + 8, &us, 8);
         } else {
-                __int128 v = (__int128)pick * 700 - 3000;
+                __int128 v = spread == 4 ? (__int128)((__uint128_t)1 << (8 * width - 1))
+                                         : (__int128)pick * steps[spread] - ((__int128)steps[spread] * 4 + 200);
+                if (spread == 4)
+                        v = (__int128)(pick % 2 ? (__uint128_t)v - 1 - pick / 4 : (__uint128_t)v + pick / 4);
                 if (col->type.id == LEAT_T_BOOLEAN)
                         v = pick & 1;
                 memcpy(to, &v, width);
@@ -95,8 +115,10 @@ struct leat_batch *random_rows(struct rng *rng, struct leat_arena *arena, const 
                 bool nulls = rng_below(rng, 2) || col->type.id == LEAT_T_SQLNULL;
                 if (nulls)
                         leat_column_make_validity(arena, col, count);
+                uint32_t spread = rng_below(rng, 8);
+                spread = spread > 4 ? 1 : spread;
                 for (uint32_t i = 0; i < count; i++) {
-                        random_value(rng, arena, col, i);
+                        random_value(rng, arena, col, i, spread);
                         if (nulls && (rng_below(rng, 8) == 0 || col->type.id == LEAT_T_SQLNULL))
                                 leat_column_set_null(col, i);
                 }
@@ -229,8 +251,8 @@ static void model_one(struct model *model, const struct leat_batch *rows, uint32
                 *row = (struct model_row){.hash = leat_hash64(1, ident, strlen(ident)), .ident = ident};
                 row->key = text_of(rows, i, 0, def->key_count, true);
                 row->row = full_text(def, rows, i);
-                row->time = INT64_MIN;
-                if (def->time_column >= 0 && leat_column_valid(&rows->columns[def->time_column], i))
+                row->timed = def->time_column >= 0 && leat_column_valid(&rows->columns[def->time_column], i);
+                if (row->timed)
                         row->time = ((const int64_t *)rows->columns[def->time_column].data)[i];
                 ident = NULL;
         }
@@ -255,9 +277,9 @@ void model_expire(struct model *model, int64_t time_us)
         int64_t width = model->def.bucket_us;
         for (uint32_t i = 0; i < model->count; i++) {
                 int64_t t = model->rows[i].time;
-                if (t == INT64_MIN)
+                if (!model->rows[i].timed)
                         continue;
-                int64_t bucket = t / width - (t % width < 0);
+                __int128 bucket = t / width - (t % width < 0);
                 if ((bucket + 1) * width <= time_us)
                         model->rows[i].weight = 0;
         }

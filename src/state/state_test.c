@@ -218,6 +218,106 @@ static int find_run(void *arg, const char *name, bool is_dir)
         return 0;
 }
 
+/* A key with more rows than fit into many blocks, rows larger than a block commonly is, over several runs. */
+LEAT_TEST(state_hot_key)
+{
+        static const struct leat_type types[] = {{.id = LEAT_T_INTEGER}, {.id = LEAT_T_BIGINT}, {.id = LEAT_T_VARCHAR}};
+        struct leat_arr_def def = {.id = 3,
+                                   .mode = LEAT_ARR_MULTISET,
+                                   .key_count = 1,
+                                   .order_count = 1,
+                                   .column_count = 3,
+                                   .types = types,
+                                   .time_column = -1};
+        enum { TICKS = 20, ROWS = 5000, LARGE = 1 << 20 };
+        struct leat_error err;
+        struct leat_state *state;
+        struct leat_arena *arena = leat_arena_new(0);
+        int64_t tick;
+        struct leat_state_options options = {
+                .role = LEAT_STATE_WRITER, .dir = leat_test_tmpdir(), .memory_bytes = 1 << 20};
+        CHECK_OK(leat_state_open(&options, &state, &tick, NULL, &err), &err);
+        CHECK_OK(leat_state_define(state, &def, &err), &err);
+        char *large = leat_arena_alloc(arena, LARGE);
+        memset(large, 'x', LARGE);
+        for (int64_t t = 0; t < TICKS; t++) {
+                struct leat_batch *rows = leat_batch_new(arena, types, 3, ROWS + 1);
+                rows->rows = ROWS + 1;
+                for (uint32_t i = 0; i <= ROWS; i++) {
+                        /* Row 0 is another key with a large value; the others ascend through all ticks. */
+                        ((int32_t *)rows->columns[0].data)[i] = i == 0 ? 2 : 1;
+                        ((int64_t *)rows->columns[1].data)[i] = i == 0 ? t : (int64_t)(i - 1) * TICKS + t;
+                        ((struct leat_string *)rows->columns[2].data)[i] =
+                                leat_string_borrow(leat_view_of(large, i == 0 ? LARGE - (size_t)t : 3));
+                }
+                CHECK_OK(leat_state_apply(state, 3, t + 1, rows, NULL, &err), &err);
+                if (t == TICKS / 2)
+                        CHECK_OK(leat_state_publish(state, t + 1, leat_view_of(NULL, 0), &err), &err);
+        }
+        struct leat_state_snapshot *snapshot = leat_state_snapshot_take(state);
+        struct leat_batch *keys = leat_batch_new(arena, types, 1, 2);
+        keys->rows = 2;
+        ((int32_t *)keys->columns[0].data)[0] = 1;
+        ((int32_t *)keys->columns[0].data)[1] = 2;
+        struct leat_gather *g;
+        uint64_t next[2] = {0, 0};
+        CHECK_OK(leat_gather_open(snapshot, 3, keys, NULL, &g, &err), &err);
+        for (;;) {
+                const struct leat_batch *rows;
+                const uint32_t *ordinals;
+                const int64_t *weights;
+                CHECK_OK(leat_gather_next(g, &rows, &ordinals, &weights, &err), &err);
+                if (rows == NULL)
+                        break;
+                for (uint32_t i = 0; i < rows->rows; i++) {
+                        CHECK_INT(((int64_t *)rows->columns[1].data)[i], (int64_t)next[ordinals[i]]);
+                        CHECK_INT(leat_column_cell(&rows->columns[2], i).len,
+                                  ordinals[i] == 0 ? 3 : (int64_t)(LARGE - next[1]));
+                        CHECK_INT(weights[i], 1);
+                        next[ordinals[i]]++;
+                }
+        }
+        leat_gather_close(g);
+        CHECK_INT(next[0], TICKS * ROWS);
+        CHECK_INT(next[1], TICKS);
+        leat_state_snapshot_unref(snapshot);
+        leat_state_close(state);
+        leat_arena_free(arena);
+}
+
+/* Sections of version 1 are read, those and runs of another one refused by name. */
+LEAT_TEST(state_versions)
+{
+        struct leat_error err;
+        struct leat_arena *arena = leat_arena_new(0);
+        struct leat_buf bytes = LEAT_BUF_INIT;
+        leat_state_section_encode(7, pair_rows(arena, 0, 1, "value of"), NULL, &bytes);
+        for (uint8_t version = 0; version < 4; version++) {
+                uint64_t arr;
+                struct leat_batch *rows;
+                int64_t *weights;
+                bytes.data[4] = version;
+                leat_put_le32(bytes.data + bytes.len - 4, leat_crc32c(0, bytes.data, bytes.len - 4));
+                int rc = leat_state_section_decode(arena, leat_buf_view(&bytes), &arr, &rows, &weights, &err);
+                CHECK_INT(rc, version == 1 || version == 2 ? 0 : LEAT_EUNSUPPORTED);
+                if (rc != 0)
+                        CHECK(strstr(err.message, "this program reads version 2") != NULL);
+        }
+        leat_buf_done(&bytes);
+        struct leat_arr_def def = pair_def();
+        struct leat_arr *arr = leat_arr_new(&def, 1);
+        struct leat_run run = {.info = {.prefix_bits = 1, .rows = 1, .keys = 1}}, read = {0};
+        leat_footer_encode(arr, &run, leat_view_of(NULL, 0), &bytes);
+        bytes.data[4] = 1;
+        leat_put_le32(bytes.data + bytes.len - LEAT_FOOTER_TAIL,
+                      leat_crc32c(0, bytes.data, bytes.len - LEAT_FOOTER_TAIL));
+        CHECK_INT(leat_footer_decode(leat_buf_view(&bytes), arr, &read, &err), LEAT_EUNSUPPORTED);
+        CHECK_STR(err.message, "run of version 1, this program reads version 2");
+        leat_buf_done(&bytes);
+        leat_arr_unref(arr);
+        leat_arena_free(arena);
+}
+
 /* Any bit that is flipped in a run file is found by verify, or lies in the padding; and reading never goes wrong. */
 LEAT_TEST(state_bit_flips)
 {

@@ -32,7 +32,8 @@ struct model_row {
         uint64_t hash;
         char *ident, *key, *row;
         int64_t weight; /* 0: gone */
-        int64_t time;   /* INT64_MIN: NULL */
+        int64_t time;
+        bool timed; /* has a time that is not NULL */
 };
 struct model {
         struct leat_arr_def def;
