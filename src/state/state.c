@@ -16,6 +16,9 @@
 #define MEMORY_DEFAULT (64ll << 20)
 #define LOCK_WAIT_US 5000000
 
+struct leat_state_tuning leat_state_tuning = {
+        .hash_bits = UINT64_MAX, .fanout_memory = 16, .fanout_files = 8, .slice_keys = 4096};
+
 /* ---- entries ------------------------------------------------------------------- */
 
 static uint32_t entry_place(const struct leat_state *state, uint64_t arr)
@@ -58,6 +61,7 @@ void leat_entry_done(struct leat_entry *entry)
         for (uint32_t i = 0; i < entry->leaf_count; i++)
                 leat_run_unref(entry->leaves[i]);
         free(entry->leaves);
+        free(entry->expiries);
         leat_table_unref(entry->table);
         *entry = (struct leat_entry){0};
 }
@@ -241,7 +245,7 @@ static int merge_memory(struct leat_state *state, struct leat_entry *entry, int6
                 const struct leat_bucket *bucket = leat_table_find(entry->table, id);
                 uint32_t from, count;
                 if (bucket == NULL ||
-                    !leat_merge_pick(bucket->runs, bucket->mem_count, LEAT_FANOUT_MEMORY, &from, &count))
+                    !leat_merge_pick(bucket->runs, bucket->mem_count, leat_state_tuning.fanout_memory, &from, &count))
                         return 0;
                 struct leat_run *run;
                 LEAT_TRY(leat_merge_all(entry->table->arr, id, bucket->runs + from, count, from + count < bucket->count,
@@ -318,6 +322,16 @@ void leat_state_drop_expired(struct leat_state *state, struct leat_entry *entry,
         }
 }
 
+void leat_entry_expired(struct leat_entry *entry, int64_t tick, int64_t time_us)
+{
+        uint32_t n = entry->expiry_count;
+        while (n > 0 && entry->expiries[n - 1].time_us <= time_us)
+                n--;
+        entry->expiries = leat_realloc(entry->expiries, (n + 1) * sizeof *entry->expiries);
+        entry->expiries[n] = (struct leat_expiry){tick, time_us};
+        entry->expiry_count = n + 1;
+}
+
 int leat_state_expire(struct leat_state *state, uint64_t arr, int64_t time_us, struct leat_error *err)
 {
         struct leat_entry *entry = leat_state_entry(state, arr);
@@ -326,6 +340,8 @@ int leat_state_expire(struct leat_state *state, uint64_t arr, int64_t time_us, s
         if (entry->table->arr->def.time_column < 0)
                 return leat_error_set(err, LEAT_EINVAL, "arrangement %" PRIu64 " has no time buckets", arr);
         entry->expired_us = LEAT_MAX(entry->expired_us, time_us);
+        if (state->options.role == LEAT_STATE_READER)
+                leat_entry_expired(entry, state->tick, time_us);
         leat_state_drop_expired(state, entry, time_us);
         uint32_t kept = 0;
         for (uint32_t i = 0; i < entry->leaf_count; i++) {

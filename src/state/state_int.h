@@ -25,12 +25,19 @@
 #define LEAT_RUN_VERSION 2u
 #define LEAT_SECTION_VERSION 2u /* version 1 is read too: it knew fewer encodings */
 #define LEAT_MANIFEST_VERSION 1u
-#define LEAT_FANOUT_MEMORY 16u     /* runs of one size class that make a merge: small ones cost little to ask ... */
-#define LEAT_FANOUT_FILES 8u       /* ... large ones a cache miss a key */
 #define LEAT_BUCKET_NONE INT64_MIN /* rows whose time is NULL: never expires */
 #define LEAT_COLUMNS_MAX 4096u
 #define LEAT_SECTION_ROWS_MAX (1u << 22)
 #define LEAT_PREFIX_BITS_MAX 28u
+
+/* Numbers that tests make small, so that little work reaches every path. */
+struct leat_state_tuning {
+        uint64_t hash_bits;     /* of a hash that count: all; fewer, and keys collide */
+        uint32_t fanout_memory; /* runs of one size class that make a merge: small ones cost little to ask ... */
+        uint32_t fanout_files;  /* ... large ones a cache miss a key */
+        uint32_t slice_keys;    /* of a merge, in one step */
+};
+extern struct leat_state_tuning leat_state_tuning;
 
 /* ---- definitions ------------------------------------------------------------- */
 struct leat_arr {
@@ -57,8 +64,6 @@ static inline bool leat_type_is_text(const struct leat_type *type)
 /* Rewrites values that are equal but differ in bytes (-0.0, NaN, INTERVAL) in the first @count columns; gives @batch
  * itself when there is nothing to do. */
 const struct leat_batch *leat_canon(struct leat_arena *arena, const struct leat_batch *batch, uint32_t count);
-/* Bits of a hash that count: all. Tests take fewer, so that keys collide. */
-extern uint64_t leat_hash_bits;
 /* Hash of the key columns of each row. */
 void leat_hash_keys(const struct leat_arr *arr, const struct leat_batch *keys, uint64_t *out);
 /* Bucket of each row by the values of @col. */
@@ -463,9 +468,16 @@ void leat_manifest_path(const char *dir, int64_t tick, char *out, size_t bytes);
 int leat_manifest_list(const char *dir, int64_t ret_ticks[2], struct leat_error *err) LEAT_NODISCARD;
 
 /* ---- the state --------------------------------------------------------------------------- */
+struct leat_expiry {
+        int64_t tick, time_us;
+};
 struct leat_entry {
         struct leat_table *table;
         int64_t expired_us;
+        /* reader: what was dropped since the manifest, to drop it again from a newer one; times descend, and while
+         * expiry goes forwards there is one */
+        struct leat_expiry *expiries;
+        uint32_t expiry_count;
         bool loaded;              /* the newest manifest that was read names it */
         struct leat_run **leaves; /* reader: the runs of single ticks after the manifest */
         uint32_t leaf_count, leaf_cap;
@@ -508,6 +520,8 @@ void leat_state_replace(struct leat_state *state, struct leat_entry *entry, int6
 /* Runs of a tick go in front; full size classes in memory become one. */
 int leat_state_push(struct leat_state *state, struct leat_entry *entry, struct leat_run *run,
                     struct leat_error *err) LEAT_NODISCARD;
+/* Notes that buckets were dropped at @tick. */
+void leat_entry_expired(struct leat_entry *entry, int64_t tick, int64_t time_us);
 void leat_state_drop_expired(struct leat_state *state, struct leat_entry *entry, int64_t time_us);
 /* Loads the manifest at @tick into an empty list of entries. */
 int leat_state_load(struct leat_state *state, int64_t tick, struct leat_buf *ret_extra,

@@ -70,7 +70,7 @@ static int job_find(struct leat_state *state, bool *ret_found, struct leat_error
                         const struct leat_bucket *bucket = table->buckets[b];
                         uint32_t from, count;
                         if (!leat_merge_pick(bucket->runs + bucket->mem_count, bucket->count - bucket->mem_count,
-                                             LEAT_FANOUT_FILES, &from, &count))
+                                             leat_state_tuning.fanout_files, &from, &count))
                                 continue;
                         *ret_found = true;
                         return job_start(state, table, bucket, bucket->mem_count + from, count, err);

@@ -253,10 +253,14 @@ static int carry_over(struct leat_state *state, const struct leat_entry *old, in
                 return leat_error_set(err, LEAT_ECORRUPT,
                                       "arrangement %" PRIu64 " has another definition in the manifest", arr->def.id);
         }
-        if (old->expired_us > entry->expired_us) {
-                leat_state_drop_expired(state, entry, old->expired_us);
-                entry->expired_us = old->expired_us;
+        for (uint32_t i = 0; i < old->expiry_count; i++) {
+                const struct leat_expiry *expiry = &old->expiries[i];
+                if (expiry->tick < manifest_tick)
+                        continue;
+                leat_state_drop_expired(state, entry, expiry->time_us);
+                leat_entry_expired(entry, expiry->tick, expiry->time_us);
         }
+        entry->expired_us = LEAT_MAX(entry->expired_us, old->expired_us);
         return replay_leaves(state, entry, old, manifest_tick, err);
 }
 

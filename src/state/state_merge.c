@@ -13,7 +13,6 @@
  */
 #include "state_int.h"
 
-#define SLICE_KEYS 4096u
 #define BIN_MAX 32u /* entries in a bin that are sorted by insertion */
 
 /* ---- lists of rows ---------------------------------------------------------------- */
@@ -219,7 +218,7 @@ void leat_merge_init(struct leat_merge *merge, struct leat_arr *arr, struct leat
                 merge->keys_max += runs[i]->info.keys;
                 merge->rows_max += runs[i]->info.rows;
         }
-        while (merge->slice_bits < 40 && (merge->keys_max >> merge->slice_bits) > SLICE_KEYS)
+        while (merge->slice_bits < 40 && (merge->keys_max >> merge->slice_bits) > leat_state_tuning.slice_keys)
                 merge->slice_bits++;
         merge->slice_count = 1ull << merge->slice_bits;
 }
@@ -262,7 +261,8 @@ static int slice_collect(struct leat_merge *merge, uint32_t *ret_count, struct l
                         /* Step on in growing strides, then look for the end in the last one. */
                         uint64_t bound = (merge->slice + 1) << (64 - merge->slice_bits), stride = 64, low = at;
                         LEAT_TRY(leat_run_touch(run, LEAT_R_HASH, at * 8,
-                                                (LEAT_MIN(end, at + SLICE_KEYS * 8ull) - at) * 8, err));
+                                                (LEAT_MIN(end, at + leat_state_tuning.slice_keys * 8ull) - at) * 8,
+                                                err));
                         while (low < end && run->hashes[low] < bound) {
                                 at = low + 1;
                                 low = LEAT_MIN(low + stride, end - 1) == low ? end : LEAT_MIN(low + stride, end - 1);
@@ -298,7 +298,7 @@ static int slice_collect(struct leat_merge *merge, uint32_t *ret_count, struct l
 static void key_begin(struct leat_merge *merge, uint64_t hash, uint32_t first)
 {
         if (merge->key_count == merge->key_cap) {
-                merge->key_cap = LEAT_MAX(merge->key_cap * 2, 2 * SLICE_KEYS);
+                merge->key_cap = LEAT_MAX(merge->key_cap * 2, 2 * leat_state_tuning.slice_keys);
                 merge->hashes = leat_realloc(merge->hashes, merge->key_cap * sizeof *merge->hashes);
                 merge->firsts = leat_realloc(merge->firsts, merge->key_cap * sizeof *merge->firsts);
         }

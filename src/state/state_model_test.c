@@ -89,6 +89,8 @@ static void do_expire(struct world *w)
         if (w->model.def.time_column < 0)
                 return;
         int64_t time = (int64_t)rng_below(&w->rng, 9000) - 3000;
+        if (rng_below(&w->rng, 2))
+                time = time / 1000 * 1000;
         CHECK_OK(leat_state_expire(w->writer, w->model.def.id, time, &err), &err);
         CHECK_OK(leat_state_expire(w->reader, w->model.def.id, time, &err), &err);
         log_add(w)->expire_us = time;
@@ -110,7 +112,8 @@ static void do_merge(struct world *w)
 {
         struct leat_error err;
         bool more = true;
-        for (int i = 0; more && i < 50; i++)
+        int steps = rng_below(&w->rng, 2) ? 50 : 1 + (int)rng_below(&w->rng, 4);
+        for (int i = 0; more && i < steps; i++)
                 CHECK_OK(leat_state_merge(w->writer, 1, &more, &err), &err);
 }
 
@@ -186,14 +189,14 @@ static void run_world(uint64_t seed, const char *dir, int steps)
         open_state(&w, LEAT_STATE_WRITER, &w.writer);
         open_state(&w, LEAT_STATE_READER, &w.reader);
         for (int i = 0; i < steps; i++) {
-                uint32_t what = rng_below(&w.rng, 42);
-                if (what < 28)
+                uint32_t what = rng_below(&w.rng, 44);
+                if (what < 26)
                         do_apply(&w);
-                else if (what < 29)
+                else if (what < 28)
                         do_expire(&w);
                 else if (what < 31)
                         do_publish(&w);
-                else if (what < 33)
+                else if (what < 33 || what >= 42)
                         do_merge(&w);
                 else if (what < 35)
                         do_refresh(&w);
@@ -220,12 +223,20 @@ static void run_world(uint64_t seed, const char *dir, int steps)
 
 LEAT_TEST(state_model)
 {
+        const struct leat_state_tuning usual = leat_state_tuning;
         uint64_t seed = leat_test_seed();
         for (int i = 0; i < 12 * leat_test_scale(); i++) {
-                /* Every third world has 32 hashes for all keys. */
-                leat_hash_bits = i % 3 == 2 ? 31ull << 59 : UINT64_MAX;
+                /* Most worlds merge often and in many steps; every third has 32 hashes for all keys. */
+                leat_state_tuning = usual;
+                if (i % 3 == 2)
+                        leat_state_tuning.hash_bits = 31ull << 59;
+                if (i % 4 != 0) {
+                        leat_state_tuning.fanout_memory = 3;
+                        leat_state_tuning.fanout_files = 2;
+                        leat_state_tuning.slice_keys = 50;
+                }
                 printf("# seed %llu\n", (unsigned long long)(seed + (uint64_t)i));
                 run_world(seed + (uint64_t)i, leat_test_tmpdir(), 60);
         }
-        leat_hash_bits = UINT64_MAX;
+        leat_state_tuning = usual;
 }

@@ -222,8 +222,6 @@ static void hash_nullable(const struct leat_column *col, uint64_t seed, uint32_t
         free(before);
 }
 
-uint64_t leat_hash_bits = UINT64_MAX;
-
 void leat_hash_keys(const struct leat_arr *arr, const struct leat_batch *keys, uint64_t *out)
 {
         for (uint32_t i = 0; i < keys->rows; i++)
@@ -235,7 +233,7 @@ void leat_hash_keys(const struct leat_arr *arr, const struct leat_batch *keys, u
                         hash_nullable(&keys->columns[c], arr->seed, keys->rows, out);
         }
         for (uint32_t i = 0; i < keys->rows; i++)
-                out[i] = leat_hash_mix(out[i], arr->seed) & leat_hash_bits;
+                out[i] = leat_hash_mix(out[i], arr->seed) & leat_state_tuning.hash_bits;
 }
 
 void leat_bucket_of(const struct leat_arr *arr, const struct leat_column *col, uint32_t rows, int64_t *out)
