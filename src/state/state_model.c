@@ -478,6 +478,8 @@ static void check_range(const struct model *model, struct leat_state_snapshot *s
         struct leat_error err;
         struct leat_gather_options range = {0};
         const struct leat_column *col = &bounds->columns[c];
+        struct leat_arena *arena = leat_arena_new(0);
+        const struct leat_column *canon = &leat_canon(arena, bounds, c + 1)->columns[c];
         if (rng_below(rng, 3))
                 range.low = col;
         if (rng_below(rng, 3))
@@ -496,9 +498,9 @@ static void check_range(const struct model *model, struct leat_state_snapshot *s
                         for (uint32_t i = 0; i < rows->rows; i++) {
                                 struct leat_cell x = leat_column_cell(&rows->columns[c], i), low = {0}, high = {0};
                                 if (range.low != NULL)
-                                        low = leat_column_cell(range.low, ordinals[i]);
+                                        low = leat_column_cell(canon, ordinals[i]);
                                 if (range.high != NULL)
-                                        high = leat_column_cell(range.high, ordinals[i]);
+                                        high = leat_column_cell(canon, ordinals[i]);
                                 bool open = low.data == NULL && high.data == NULL;
                                 bool in = open || (x.data != NULL &&
                                                    (low.data == NULL || leat_cell_cmp(&def->types[c], low, x) <= 0) &&
@@ -513,6 +515,7 @@ static void check_range(const struct model *model, struct leat_state_snapshot *s
                 leat_gather_close(g);
         }
         CHECK_INT(got, want);
+        leat_arena_free(arena);
 }
 
 void model_check(const struct model *model, struct leat_state_snapshot *snapshot, const struct leat_batch *keys,
