@@ -299,7 +299,7 @@ LEAT_TEST(state_block_widths)
                 for (int more = -1; more <= 1; more++) {
                         struct leat_batch *rows = leat_batch_new(arena, types, COLUMNS, ROWS);
                         __uint128_t span = (bits == 128 ? 0 : (__uint128_t)1 << bits) + (__uint128_t)more;
-                        int64_t weights[ROWS] = {1, 1 + (int64_t)span, 3, 4, -1};
+                        int64_t weights[ROWS] = {1, (int64_t)((uint64_t)span + 1), 3, 4, -1};
                         rows->rows = ROWS;
                         for (uint32_t i = 0; i < ROWS; i++) {
                                 /* From a low value that is negative where it can be, up by the span. */
