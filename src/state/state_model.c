@@ -59,7 +59,7 @@ static struct leat_string random_text(struct leat_arena *arena, uint32_t pick, u
 {
         char *text;
         if (pick < 3)
-                return leat_string_borrow(leat_view_of("\0a\0b" + (pick == 2 ? 2 : 0), pick == 0 ? 0 : 2));
+                return leat_string_borrow(leat_view_of(&"\0a\0b"[pick == 2 ? 2 : 0], pick == 0 ? 0 : 2));
         if (spread == 4) {
                 text = leat_arena_alloc(arena, 400);
                 memset(text, 'a' + (int)pick, 400);
