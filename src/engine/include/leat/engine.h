@@ -30,10 +30,10 @@ struct leat_plan;
 struct leat_result;
 
 struct leat_engine_options {
-        int threads;          /* 0 = 1 */
-        int64_t memory_bytes; /* 0 = 1 GiB */
+        int threads;              /* 0 = 1 */
+        int64_t memory_bytes;     /* 0 = 1 GiB */
         const char *memory_param; /* the parameter that it comes from, for the error when it is used up; may be NULL */
-        const char *temp_dir; /* spill folder; NULL = no spilling */
+        const char *temp_dir;     /* spill folder; NULL = no spilling */
         bool bind_only; /* for json_serialize_plan: only the optimizers of STREAMING.md 1, so that a plan over empty
                                * tables keeps its shape */
 };
