@@ -80,6 +80,7 @@ static void loop_close(struct broker_loop *loop)
         leat_timer_free(loop->posts_timer);
         leat_loop_free(loop->loop);
         leat_broker_requests_free(loop);
+        leat_broker_gather_free(loop);
         leat_buf_done(&loop->scratch);
         loop->loop = NULL;
 }

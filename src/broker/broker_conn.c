@@ -8,7 +8,7 @@
  *           answers leave in order. Reading is paused while too much is in work
  *           or the peer does not take its answers, so TCP holds it back.
  * Threads   A connection and its list belong to the home loop. A request may be
- *           lent to one other thread at a time (owner loop, admin, sync).
+ *           lent to one other thread at a time (admin, sync).
  * Failure   Bytes that are no request, unknown APIs and versions close the
  *           connection with a line in the log, as Apache Kafka does.
  */
@@ -253,6 +253,8 @@ static size_t on_data(struct leat_net_conn *net, void *user, struct leat_view da
                 }
                 if (data.len - used < 4 + bytes) {
                         leat_net_conn_want(net, 4 + bytes);
+                        if (data.len - used >= 6 && leat_get_be16(data.data + used + 4) == LEAT_KAFKA_PRODUCE)
+                                conn->home->gather_more = true; /* a batch is on its way */
                         break;
                 }
                 if (!conn_frame(conn, leat_view_of(data.data + used + 4, bytes)))

@@ -6,8 +6,8 @@
  * bytes, decodes it and calls the API's handler. A handler answers at once
  * (leat_broker_respond) or later, after work on other threads:
  *
- *   Produce     each partition has an owner loop, which checks and appends its
- *               batches; the sync that follows ends on a sync thread of the log
+ *   Produce     checked and appended at home; the sync that follows is asked for
+ *               when no more batches come (gather), and ends on a sync thread of the log
  *   Fetch       read at home; parked in wait lists when there is too little
  *   changes     of topics, producer ids …: on the admin thread, because the log
  *               syncs small files there
@@ -66,6 +66,14 @@ struct broker_loop {
         struct broker_request *spare; /* for reuse */
         int spare_count;
         bool draining; /* no new requests */
+
+        /* partitions that wait to be synced (broker_gather.c) */
+        struct broker_part **gather;
+        uint32_t gather_count, gather_cap;
+        size_t gather_bytes;
+        int64_t gather_us;               /* since when */
+        uint64_t gather_number;          /* counts the times that syncs were asked for */
+        bool gather_more, gather_enough; /* this round brought some of a Produce request; do not wait for another */
 };
 
 struct leat_broker {
@@ -110,7 +118,12 @@ struct broker_conn {
         size_t in_flight_bytes;
         size_t queued_seen; /* part of home->queued_bytes */
         bool paused;
-        bool greeted; /* sent a request that we understood */
+        bool greeted;                 /* sent a request that we understood */
+        uint32_t produces;            /* Produce requests in work */
+        uint32_t window, window_peak; /* most of them at a time, lately; since the last look */
+        uint32_t window_age;          /* requests since then */
+        uint64_t gather_number;       /* of the loop, to which `gathered` belongs */
+        uint32_t gathered;            /* of them, appended and no sync asked for */
 };
 
 struct broker_request {
@@ -186,7 +199,7 @@ struct broker_part {
         struct leat_log_partition *log_part; /* owns a reference */
         _Atomic int refs;
         struct broker_part *next, *prev;               /* parts_lock */
-        int owner;                                     /* index of the loop that appends */
+        bool gathered[BROKER_LOOPS_MAX];               /* in the loop's list; each of its loop's thread */
         _Atomic uint32_t waiting;                      /* loops (bits) with parked fetches */
         struct fetch_watch *watches[BROKER_LOOPS_MAX]; /* each of its loop's thread */
         _Atomic uint64_t *produced_bytes, *produced_records, *fetched_bytes, *fetched_records, *end_offset,
@@ -200,6 +213,13 @@ void leat_broker_part_unref(struct broker_part *part);
 /* Listener of the log: something moved in @log_part. Thread: any. */
 void leat_broker_part_moved(void *broker, struct leat_log_partition *log_part);
 void leat_broker_parts_free(struct leat_broker *broker);
+
+/* ---- syncs for many batches (broker_gather.c) ------------------------------------------------ */
+/* @bytes were appended to @part, and leat_log_sync_join was called: the sync is asked for soon. Thread: @loop. */
+void leat_broker_gather_add(struct broker_loop *loop, struct broker_part *part, size_t bytes);
+/* A Produce request of @conn begins; it ends with its answer. Thread: @conn's. */
+void leat_broker_gather_begin(struct broker_conn *conn);
+void leat_broker_gather_free(struct broker_loop *loop);
 
 /* ---- fetch sessions (broker_session.c) ---------------------------------------------------------- */
 struct fetch_item {

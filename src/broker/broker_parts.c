@@ -3,8 +3,8 @@
  * leat/broker: partitions, as the broker sees them.
  *
  * Design    The log keeps one word per partition for us: a broker_part, made at
- *           first use, which names the loop that appends, the loops whose
- *           fetches wait, and the counters of the topic. It goes when the
+ *           first use, which names the loops whose fetches wait, and the
+ *           counters of the topic. It goes when the
  *           partition was deleted and the last user has let go.
  * Threads   Any; parts_lock guards the word and the list.
  */
@@ -12,8 +12,7 @@
 
 #include "broker_int.h"
 
-static struct broker_part *part_new(struct leat_broker *broker, struct leat_log_partition *log_part,
-                                    const uint8_t id[LEAT_LOG_ID_BYTES])
+static struct broker_part *part_new(struct leat_broker *broker, struct leat_log_partition *log_part)
 {
         char labels[LEAT_STATS_LABEL_BYTES];
         struct broker_part *part = leat_calloc(1, sizeof(*part));
@@ -21,7 +20,6 @@ static struct broker_part *part_new(struct leat_broker *broker, struct leat_log_
         uint32_t index = leat_log_partition_index(log_part);
         part->broker = broker;
         part->log_part = leat_log_partition_ref(log_part);
-        part->owner = (int)(leat_hash64(index, id, LEAT_LOG_ID_BYTES) % (uint64_t)broker->loop_count);
         snprintf(labels, sizeof(labels), "topic=\"%s\",partition=\"%u\"", topic->name, index);
         part->end_offset = leat_stats_slot(broker->stats, LEAT_M_BROKER_PARTITION_END, labels);
         snprintf(labels, sizeof(labels), "topic=\"%s\"", topic->name);
@@ -43,7 +41,7 @@ struct broker_part *leat_broker_part_get(struct leat_broker *broker, const uint8
         pthread_mutex_lock(&broker->parts_lock);
         struct broker_part *part = leat_log_partition_user(log_part);
         if (part == NULL) {
-                part = part_new(broker, log_part, id);
+                part = part_new(broker, log_part);
                 atomic_init(&part->refs, 1);
                 part->next = broker->parts;
                 if (part->next != NULL)

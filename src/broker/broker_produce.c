@@ -2,12 +2,13 @@
 /*
  * leat/broker: Produce.
  *
- * Design    A request's partitions are grouped by owner loop. Each owner checks
- *           its batches (size, CRC, every record's framing, timestamps, keys),
- *           appends them, and asks for a sync; the answer is made at home when
- *           the last sync has ended. So batches of one connection reach a
- *           partition in the order in which they were sent, whichever thread
- *           does the work, and checking is spread over the cores.
+ * Design    A request's home checks its batches (size, CRC, every record's
+ *           framing, timestamps, keys), appends them, and asks for their syncs
+ *           when no more come (broker_gather.c); the answer is made when the
+ *           last sync has ended. So batches of one connection reach a partition
+ *           in the order in which they were sent. Handing them to a loop that
+ *           owns the partition was tried: waking another thread for each batch
+ *           costs more than the rare wait for the partition's lock.
  *           acks=1 and acks=all mean the same here: on disk. acks=0 is appended
  *           and synced like the others, but nobody waits.
  * Memory    Records are views into the frame. A batch is copied only when the
@@ -21,18 +22,12 @@
 struct produce_item {
         struct leat_log_waiter waiter; /* first */
         struct produce_op *op;
-        struct produce_item *next; /* of the same owner */
         struct leat_kafka_produced_partition *answer;
         struct broker_part *part;
         struct leat_view records;
         const char *topic;
         struct broker_topic_config config;
         struct leat_error error; /* of the sync; code 0 = durable */
-};
-
-struct produce_group {
-        struct produce_op *op;
-        struct produce_item *first, **end;
 };
 
 struct produce_op {
@@ -42,7 +37,6 @@ struct produce_op {
         uint32_t count;
         _Atomic uint32_t pending; /* items without a result, and 1 while they are handed out */
         bool failed;              /* some partition (acks=0 closes the connection then) */
-        struct produce_group groups[BROKER_LOOPS_MAX];
 };
 
 /* ---- answers ------------------------------------------------------------------------------------- */
@@ -75,6 +69,8 @@ static void produce_finish(void *arg)
                         op->failed = true;
                 leat_broker_part_unref(item->part);
         }
+        if (req->conn != NULL)
+                req->conn->produces--;
         if (msg->acks != 0)
                 leat_broker_respond(req, &op->res);
         else if (op->failed)
@@ -102,7 +98,7 @@ static void sync_done(struct leat_log_waiter *waiter, const struct leat_error *e
         item_ended(item->op);
 }
 
-/* ---- checks, on the owner loop ---------------------------------------------------------------------- */
+/* ---- checks ---------------------------------------------------------------------- */
 
 static int16_t batch_refuse(struct produce_item *item, int16_t code, const struct leat_error *err)
 {
@@ -206,7 +202,7 @@ static int16_t time_check(struct produce_item *item, int64_t max_ms, int64_t now
         return batch_refuse(item, LEAT_KAFKA_E_INVALID_TIMESTAMP, &err);
 }
 
-/* ---- appending, on the owner loop --------------------------------------------------------------------- */
+/* ---- appending --------------------------------------------------------------------- */
 
 /* The bytes to append: the producer's, or a copy where the header must change. */
 static struct leat_view bytes_to_append(struct produce_item *item, const struct leat_kafka_batch *batch, int64_t max_ms,
@@ -256,28 +252,13 @@ static void item_append(struct broker_loop *loop, struct produce_item *item)
         item->answer->log_start_offset = appended.log_start;
         if (item->config.append_time)
                 item->answer->log_append_time_ms = now_ms;
+        leat_broker_gather_add(loop, item->part, batch.bytes.len);
         if (acks == 0) {
-                leat_log_sync(item->part->log_part, &appended, NULL);
                 item_ended(item->op);
         } else {
                 item->waiter.done = sync_done;
-                leat_log_sync(item->part->log_part, &appended, &item->waiter);
+                leat_log_sync_join(item->part->log_part, &appended, &item->waiter);
         }
-}
-
-static void group_run(void *arg)
-{
-        struct produce_group *group = arg;
-        struct leat_broker *broker = group->op->req->home->broker;
-        struct broker_loop *loop = &broker->loops[group - group->op->groups];
-        struct produce_item *next;
-        for (struct produce_item *item = group->first; item != NULL; item = next) {
-                next = item->next; /* the last result may end the request */
-                item_append(loop, item);
-        }
-        /* A huge batch does not keep its memory. */
-        if (loop->scratch.cap > 1u << 20)
-                leat_buf_done(&loop->scratch);
 }
 
 /* ---- the request, at home ----------------------------------------------------------------------------- */
@@ -314,9 +295,6 @@ static void item_prepare(struct produce_op *op, struct produce_item *item, const
                 return;
         }
         item->answer->record_errors = LEAT_KAFKA_NEW(op->req->arena, produced_record_error, 1);
-        struct produce_group *group = &op->groups[item->part->owner];
-        *group->end = item;
-        group->end = &item->next;
 }
 
 static void topic_prepare(struct produce_op *op, const struct leat_kafka_produce_topic *in,
@@ -345,10 +323,7 @@ void leat_broker_produce(struct broker_request *req)
         struct produce_op *op = leat_arena_zalloc(req->arena, sizeof(*op));
         req->op = op;
         op->req = req;
-        for (int i = 0; i < BROKER_LOOPS_MAX; i++) {
-                op->groups[i].op = op;
-                op->groups[i].end = &op->groups[i].first;
-        }
+        leat_broker_gather_begin(req->conn);
         for (int32_t i = 0; i < msg->topic_data_count; i++)
                 op->count += (uint32_t)msg->topic_data[i].partition_data_count;
         op->items = leat_arena_zalloc(req->arena, op->count * sizeof(op->items[0]));
@@ -364,12 +339,13 @@ void leat_broker_produce(struct broker_request *req)
         for (uint32_t i = 0; i < op->count; i++)
                 to_append += op->items[i].part != NULL;
         atomic_init(&op->pending, to_append + 1);
-        struct leat_broker *broker = req->home->broker;
-        for (int i = 0; i < broker->loop_count; i++) {
-                if (op->groups[i].first != NULL && &broker->loops[i] != req->home)
-                        leat_broker_post(broker, &broker->loops[i], group_run, &op->groups[i]);
+        struct broker_loop *loop = req->home;
+        for (uint32_t i = 0; i < op->count; i++) {
+                if (op->items[i].part != NULL)
+                        item_append(loop, &op->items[i]);
         }
-        if (op->groups[req->home->index].first != NULL)
-                group_run(&op->groups[req->home->index]);
+        /* A huge batch does not keep its memory. */
+        if (loop->scratch.cap > 1u << 20)
+                leat_buf_done(&loop->scratch);
         item_ended(op);
 }

@@ -64,6 +64,65 @@ LEAT_TEST(produce_without_acks)
         rig_stop(&rig);
 }
 
+/* A Produce request for one partition, not waited for. */
+static void produce_send(struct client *client, int32_t partition, struct leat_view records)
+{
+        struct leat_kafka_produce_request request;
+        struct leat_kafka_produce_topic topic;
+        struct leat_kafka_produce_partition part;
+        LEAT_KAFKA_INIT(produce_request, &request);
+        LEAT_KAFKA_INIT(produce_topic, &topic);
+        LEAT_KAFKA_INIT(produce_partition, &part);
+        part.index = partition;
+        part.records.view = records;
+        topic.name = leat_view_str("t");
+        topic.partition_data = &part;
+        topic.partition_data_count = 1;
+        request.acks = -1;
+        request.timeout_ms = 10000;
+        request.topic_data = &topic;
+        request.topic_data_count = 1;
+        client_send(client, LEAT_KAFKA_PRODUCE, 9, &request);
+}
+
+/* Two clients with many requests under way, on two loops, to the same partitions. */
+LEAT_TEST(produce_pipelined)
+{
+        enum { ROUNDS = 20, WINDOW = 12, CLIENTS = 2 };
+        struct rig rig;
+        struct client clients[CLIENTS];
+        int64_t next[CLIENTS][3] = {{0}}, total = 0;
+        rig_start(&rig);
+        for (int c = 0; c < CLIENTS; c++)
+                client_open(&rig, &clients[c]);
+        topic_make(&clients[0], "t", 3, NULL, NULL);
+        struct leat_view batch = batch_of(&rig, 5, NOW_MS, 0, false);
+        for (int round = 0; round < ROUNDS; round++) {
+                int32_t first[CLIENTS];
+                for (int c = 0; c < CLIENTS; c++) {
+                        first[c] = clients[c].next_id;
+                        for (int i = 0; i < WINDOW; i++)
+                                produce_send(&clients[c], i % 3, batch);
+                }
+                for (int i = 0; i < CLIENTS * WINDOW; i++) {
+                        int c = i % CLIENTS, n = i / CLIENTS;
+                        struct leat_kafka_produce_response res;
+                        client_receive(&clients[c], LEAT_KAFKA_PRODUCE, 9, first[c] + n, &res);
+                        struct leat_kafka_produced_partition *got = &res.responses[0].partition_responses[0];
+                        CHECK_INT(got->error_code, 0);
+                        CHECK(got->base_offset >= next[c][n % 3]); /* in the order in which they were sent */
+                        next[c][n % 3] = got->base_offset + 5;
+                        total += 5;
+                }
+        }
+        for (int p = 0; p < 3; p++)
+                total -= produce(&clients[0], "t", p, batch).base_offset;
+        CHECK_INT(total, 0);
+        for (int c = 0; c < CLIENTS; c++)
+                client_close(&clients[c]);
+        rig_stop(&rig);
+}
+
 static struct leat_view changed(struct rig *rig, struct leat_view batch, size_t at, uint8_t value, bool fix_crc)
 {
         uint8_t *copy = leat_arena_alloc(rig->arena, batch.len);

@@ -2,8 +2,12 @@
 /*
  * leat/feed: the idempotent producer.
  *
- * Each batch is one Produce request; up to WRITER_FLIGHT_MAX are under way, and
- * answers come in order. Sequence numbers are counted for each partition.
+ * Each batch is one Produce request, and answers come in order. Of one partition
+ * at most WRITER_PART_FLIGHT are under way, since that many are what a broker
+ * remembers of a producer; of all partitions together WRITER_FLIGHT_MAX, or
+ * fewer when they are large. So a broker that syncs several batches of each
+ * partition at once need not leave the producer waiting meanwhile. Sequence
+ * numbers are counted for each partition.
  *
  * When the connection is lost, or the broker refuses a batch for a reason that
  * passes (disk full, time-out), the requests under way are answered or given up,
@@ -16,7 +20,9 @@
 
 #include "feed_int.h"
 
-enum { WRITER_FLIGHT_MAX = 5, WRITER_BATCH_BYTES = 900 * 1024, WRITER_PARTITIONS_MAX = 100000 };
+enum { WRITER_PART_FLIGHT = 5, WRITER_FLIGHT_MAX = 40, WRITER_BATCH_BYTES = 900 * 1024 };
+/* Beyond it no more than WRITER_PART_FLIGHT are under way, and as many wait. */
+#define WRITER_FLIGHT_BYTES (2u << 20)
 #define WRITER_GIVE_UP_US (120LL * 1000 * 1000)
 #define WRITER_ID_WAIT_US (30LL * 1000 * 1000)
 #define WRITER_BACKOFF_US (100LL * 1000)
@@ -25,6 +31,7 @@ struct writer_part {
         char topic[250];
         int32_t partition;
         int32_t sequence; /* of the next record */
+        uint32_t under_way;
 };
 
 /* A call of leat_feed_send; its batches share it. */
@@ -42,6 +49,7 @@ struct writer_batch {
         struct writer_send *send;
         char topic[250];
         int32_t partition;
+        uint32_t part; /* number in the writer's list */
         struct leat_block *bytes;
         int64_t queued_us;
         int32_t correlation; /* -1: not under way */
@@ -56,7 +64,10 @@ struct leat_feed_writer {
         struct writer_part *parts;
         uint32_t part_count, part_cap;
         struct writer_batch *first, *last; /* not durable yet, in order */
+        uint32_t waiting;                  /* how many these are */
+        size_t waiting_bytes;
         uint32_t under_way;
+        size_t under_way_bytes;
         bool resend; /* something failed: wait for the answers, then send all again */
         int64_t backoff_until_us;
         struct leat_error refused; /* why the broker did not take a batch the last time; code 0: it takes them */
@@ -71,6 +82,8 @@ static void finish_batch(struct leat_feed_writer *w, int64_t offset, const struc
         w->first = b->next;
         if (w->first == NULL)
                 w->last = NULL;
+        w->waiting--;
+        w->waiting_bytes -= b->bytes->len;
         if (error != NULL && !send->failed) {
                 send->failed = true;
                 send->error = *error;
@@ -91,6 +104,7 @@ static void fail_all(struct leat_feed_writer *w, const struct leat_error *error)
 {
         leat_feed_conn_close(&w->conn);
         w->under_way = 0;
+        w->under_way_bytes = 0;
         w->resend = false;
         w->producer_id = -1;
         w->part_count = 0;
@@ -146,16 +160,39 @@ static int send_batch(struct leat_feed_writer *w, struct writer_batch *b, struct
         if (rc == 0)
                 rc = leat_feed_conn_send(w->feed, &w->conn, 0, w->version, &request, &b->correlation, err);
         leat_chain_done(&chain);
-        if (rc == 0)
+        if (rc == 0) {
                 w->under_way++;
+                w->under_way_bytes += b->bytes->len;
+                w->parts[b->part].under_way++;
+        }
         return rc;
+}
+
+/* The batch has its answer. */
+static void land_batch(struct leat_feed_writer *w, struct writer_batch *b)
+{
+        w->under_way--;
+        w->under_way_bytes -= b->bytes->len;
+        w->parts[b->part].under_way--;
+        b->correlation = -1;
+}
+
+/* Whether one more may be under way; the order is kept, so the others wait for it. */
+static bool may_fly(const struct leat_feed_writer *w, const struct writer_batch *b)
+{
+        if (w->under_way >= WRITER_PART_FLIGHT && w->under_way_bytes + b->bytes->len > WRITER_FLIGHT_BYTES)
+                return false;
+        return w->under_way < WRITER_FLIGHT_MAX && w->parts[b->part].under_way < WRITER_PART_FLIGHT;
 }
 
 static void forget_flight(struct leat_feed_writer *w)
 {
         for (struct writer_batch *b = w->first; b != NULL; b = b->next)
                 b->correlation = -1;
+        for (uint32_t i = 0; i < w->part_count; i++)
+                w->parts[i].under_way = 0;
         w->under_way = 0;
+        w->under_way_bytes = 0;
         w->resend = false;
 }
 
@@ -171,9 +208,13 @@ static int pump(struct leat_feed_writer *w, struct leat_error *err)
         if (w->conn.fd < 0)
                 forget_flight(w);
         int rc = leat_feed_conn_open(w->feed, &w->conn, leat_os_monotonic_us() + FEED_RETRY_US, err);
-        for (struct writer_batch *b = w->first; rc == 0 && b != NULL && w->under_way < WRITER_FLIGHT_MAX; b = b->next)
-                if (b->correlation < 0)
-                        rc = send_batch(w, b, err);
+        for (struct writer_batch *b = w->first; rc == 0 && b != NULL; b = b->next) {
+                if (b->correlation >= 0)
+                        continue;
+                if (!may_fly(w, b))
+                        break;
+                rc = send_batch(w, b, err);
+        }
         if (rc == LEAT_ECLOSED || rc == LEAT_ETIMEOUT) {
                 leat_feed_conn_close(&w->conn);
                 w->backoff_until_us = leat_os_monotonic_us() + WRITER_BACKOFF_US;
@@ -206,8 +247,7 @@ static int take_answer(struct leat_feed_writer *w, struct leat_block *frame, str
                 const struct leat_kafka_produced_partition *p = &response.responses[0].partition_responses[0];
                 int code = p->error_code == LEAT_KAFKA_E_DUPLICATE_SEQUENCE_NUMBER ? 0 : p->error_code;
                 struct leat_error error = {0};
-                w->under_way--;
-                b->correlation = -1;
+                land_batch(w, b);
                 if (code == 0 && !w->resend && b == w->first) {
                         w->refused.code = 0;
                         finish_batch(w, p->base_offset, NULL);
@@ -254,16 +294,20 @@ static void give_up_old(struct leat_feed_writer *w)
         fail_all(w, &error);
 }
 
-/* Sends and takes answers until @end_us, or until at most @left batches are not durable. */
+/* Whether so little waits that no more than @left batches are not durable, or (@left not 0) all of it is small. */
+static bool is_light(const struct leat_feed_writer *w, uint32_t left)
+{
+        return w->waiting <= left ||
+               (left > 0 && w->waiting < WRITER_FLIGHT_MAX && w->waiting_bytes < WRITER_FLIGHT_BYTES);
+}
+
+/* Sends and takes answers until @end_us, or until little enough waits (@left as in is_light). */
 static int work(struct leat_feed_writer *w, uint32_t left, int64_t end_us, struct leat_error *err)
 {
         for (;;) {
                 struct leat_block *frame;
-                uint32_t waiting = 0;
                 LEAT_TRY(pump(w, err));
-                for (const struct writer_batch *b = w->first; b != NULL && waiting <= left; b = b->next)
-                        waiting++;
-                if (waiting <= left)
+                if (is_light(w, left))
                         return 0;
                 int64_t until_us =
                         w->under_way == 0
@@ -347,7 +391,10 @@ static int queue_batch(struct leat_feed_writer *w, const char *topic, int32_t pa
         struct writer_batch *b = leat_calloc(1, sizeof *b);
         snprintf(b->topic, sizeof b->topic, "%s", topic);
         b->partition = partition;
+        b->part = (uint32_t)(p - w->parts);
         b->bytes = leat_block_from_buf(&bytes);
+        w->waiting++;
+        w->waiting_bytes += b->bytes->len;
         b->queued_us = leat_os_monotonic_us();
         b->correlation = -1;
         b->send = send;
@@ -368,7 +415,7 @@ int leat_feed_send(struct leat_feed_writer *w, const char *topic, int32_t partit
                 return leat_error_set(err, LEAT_EINVAL, "a send needs at least one record");
         if (w->producer_id < 0)
                 LEAT_TRY(take_producer_id(w, err));
-        LEAT_TRY(work(w, WRITER_FLIGHT_MAX * 2, leat_os_monotonic_us() + WRITER_GIVE_UP_US, err));
+        LEAT_TRY(work(w, WRITER_PART_FLIGHT * 2, leat_os_monotonic_us() + WRITER_GIVE_UP_US, err));
         if (w->producer_id < 0) /* everything before was lost meanwhile */
                 LEAT_TRY(take_producer_id(w, err));
         struct writer_send *send = leat_calloc(1, sizeof *send);

@@ -57,8 +57,8 @@ void leat_log_waiters_finish(struct leat_log_waiter *list, const struct leat_err
         }
 }
 
-void leat_log_sync(struct leat_log_partition *part, const struct leat_log_appended *appended,
-                   struct leat_log_waiter *waiter)
+static void sync_wait(struct leat_log_partition *part, const struct leat_log_appended *appended,
+                      struct leat_log_waiter *waiter, bool begin)
 {
         struct leat_error err = {0};
         bool done = false;
@@ -78,11 +78,32 @@ void leat_log_sync(struct leat_log_partition *part, const struct leat_log_append
                         *part->waiters_tail = waiter;
                         part->waiters_tail = &waiter->next;
                 }
-                leat_log_partition_want_sync(part);
+                if (begin)
+                        leat_log_partition_want_sync(part);
         }
         pthread_mutex_unlock(&part->lock);
         if (done && waiter)
                 waiter->done(waiter, err.code ? &err : NULL);
+}
+
+void leat_log_sync(struct leat_log_partition *part, const struct leat_log_appended *appended,
+                   struct leat_log_waiter *waiter)
+{
+        sync_wait(part, appended, waiter, true);
+}
+
+void leat_log_sync_join(struct leat_log_partition *part, const struct leat_log_appended *appended,
+                        struct leat_log_waiter *waiter)
+{
+        sync_wait(part, appended, waiter, false);
+}
+
+void leat_log_sync_begin(struct leat_log_partition *part)
+{
+        pthread_mutex_lock(&part->lock);
+        if (part->end > part->high && leat_log_partition_usable(part, NULL) == 0)
+                leat_log_partition_want_sync(part);
+        pthread_mutex_unlock(&part->lock);
 }
 
 /* ---- one partition ---------------------------------------------------------------- */
@@ -365,7 +386,7 @@ static void pool_run(struct leat_log_partition *part)
         if ((part->save_wanted || part->keep_wanted) && !first_dirty(part))
                 save_idle(part, &round);
         part->sync_state = LEAT_LOG_SYNC_IDLE;
-        if ((more || part->sync_again || part->waiters) && first_dirty(part))
+        if ((more || part->sync_again) && first_dirty(part)) /* who only joined is not served yet */
                 leat_log_partition_want_sync(part);
         pthread_mutex_unlock(&part->lock);
         leat_buf_done(&round.snapshot);

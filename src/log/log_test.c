@@ -276,6 +276,35 @@ LEAT_TEST(log_topics)
         leat_log_close(log);
 }
 
+LEAT_TEST(log_sync_in_two_steps)
+{
+        struct leat_log_test_wait waits[3];
+        struct leat_log_appended appended;
+        struct leat_log_state state;
+        struct leat_log_test test;
+
+        CHECK_OK(leat_log_test_open(&test, leat_test_tmpdir(), NULL, 0, &err), &err);
+        for (uint64_t i = 0; i < 3; i++) {
+                struct leat_buf bytes = LEAT_BUF_INIT;
+
+                leat_log_test_batch(&bytes, plain(1, 10, i));
+                CHECK_OK(leat_log_append(test.part, leat_buf_view(&bytes), &appended, &err), &err);
+                leat_buf_done(&bytes);
+                leat_log_test_wait_init(&waits[i]);
+                leat_log_sync_join(test.part, &appended, &waits[i].waiter);
+        }
+        leat_os_sleep_us(5000);
+        leat_log_partition_state(test.part, &state);
+        CHECK_INT(state.high, 0); /* nobody has asked yet */
+        leat_log_sync_begin(test.part);
+        for (int i = 0; i < 3; i++)
+                CHECK_OK(leat_log_test_wait(&waits[i], &err), &err);
+        leat_log_partition_state(test.part, &state);
+        CHECK_INT(state.high, 3);
+        leat_log_sync_begin(test.part); /* nothing to do */
+        leat_log_test_close(&test);
+}
+
 LEAT_TEST(log_retention)
 {
         const struct leat_log_config configs[] = {{"segment.bytes", "10000"}, {"retention.bytes", "30000"}};

@@ -15,10 +15,14 @@
 
 struct leat_loop {
         uv_loop_t uv;
-        uv_async_t wake;   /* posts or a stop are there */
-        uv_prepare_t turn; /* before each wait: flushes what the turn has queued */
-        uv_timer_t sweep;  /* looks for connections that are over their time */
-        int64_t sweep_us;  /* 0: nobody has a limit */
+        uv_async_t wake;    /* posts or a stop are there */
+        uv_prepare_t turn;  /* before each wait: flushes what the turn has queued */
+        uv_idle_t restless; /* while it runs, the loop does not wait */
+        uv_check_t after;   /* after each look at the sockets, while restless */
+        bool (*gather_fn)(void *arg);
+        void *gather_arg;
+        uv_timer_t sweep; /* looks for connections that are over their time */
+        int64_t sweep_us; /* 0: nobody has a limit */
         char name[16];
         struct leat_ring *posts;
         _Atomic bool stop;

@@ -114,6 +114,31 @@ static void turn_cb(uv_prepare_t *turn)
                 uv_async_send(&loop->wake);
 }
 
+static void restless_cb(uv_idle_t *restless)
+{
+        (void)restless; /* that it is active keeps the loop from waiting */
+}
+
+static void after_cb(uv_check_t *after)
+{
+        struct leat_loop *loop = after->data;
+        if (loop->gather_fn(loop->gather_arg))
+                return;
+        uv_idle_stop(&loop->restless);
+        uv_check_stop(&loop->after);
+}
+
+void leat_loop_gather(struct leat_loop *loop, bool (*fn)(void *arg), void *arg)
+{
+        ASSERT_LOOP(loop);
+        if (uv_is_active((const uv_handle_t *)&loop->after))
+                return;
+        loop->gather_fn = fn;
+        loop->gather_arg = arg;
+        uv_idle_start(&loop->restless, restless_cb);
+        uv_check_start(&loop->after, after_cb);
+}
+
 static void sweep_cb(uv_timer_t *timer)
 {
         struct leat_loop *loop = timer->data;
@@ -157,6 +182,9 @@ int leat_loop_new(const char *name, struct leat_loop **ret_loop, struct leat_err
         uv_prepare_init(&loop->uv, &loop->turn);
         uv_prepare_start(&loop->turn, turn_cb);
         uv_timer_init(&loop->uv, &loop->sweep);
+        uv_idle_init(&loop->uv, &loop->restless);
+        uv_check_init(&loop->uv, &loop->after);
+        loop->after.data = loop;
         loop->wake.data = loop;
         loop->turn.data = loop;
         loop->sweep.data = loop;
@@ -257,6 +285,8 @@ void leat_loop_free(struct leat_loop *loop)
         uv_close((uv_handle_t *)&loop->wake, NULL);
         uv_close((uv_handle_t *)&loop->turn, NULL);
         uv_close((uv_handle_t *)&loop->sweep, NULL);
+        uv_close((uv_handle_t *)&loop->restless, NULL);
+        uv_close((uv_handle_t *)&loop->after, NULL);
         uv_walk(&loop->uv, must_be_closing, NULL);
         uv_run(&loop->uv, UV_RUN_DEFAULT); /* until every handle is closed */
         int rc = uv_loop_close(&loop->uv);

@@ -49,6 +49,49 @@ LEAT_TEST(net_posts_of_many_threads_all_arrive)
         leat_loop_free(tally.loop);
 }
 
+struct gathering {
+        struct leat_loop *loop;
+        int rounds;
+        bool waited;
+};
+
+static bool gather_thrice(void *arg)
+{
+        struct gathering *gathering = arg;
+        return ++gathering->rounds < 3;
+}
+
+static void gather_start(void *arg)
+{
+        struct gathering *gathering = arg;
+        leat_loop_gather(gathering->loop, gather_thrice, gathering);
+        leat_loop_gather(gathering->loop, gather_thrice, gathering); /* it is called already */
+}
+
+static void gather_stop(void *arg)
+{
+        struct gathering *gathering = arg;
+        gathering->waited = gathering->rounds == 3; /* long before the timer */
+        leat_loop_stop(gathering->loop);
+}
+
+LEAT_TEST(net_gather_looks_without_waiting)
+{
+        struct gathering gathering = {.loop = loop_new()};
+        CHECK(leat_loop_post(gathering.loop, gather_start, &gathering));
+        int64_t begun_us = leat_os_monotonic_us();
+        struct leat_timer *timer;
+        atomic_store(&gathering.loop->thread, (uintptr_t)pthread_self());
+        timer = leat_timer_new(gathering.loop, gather_stop, &gathering);
+        leat_timer_start(timer, 30000, 0);
+        atomic_store(&gathering.loop->thread, 0);
+        leat_loop_run(gathering.loop);
+        CHECK_INT(gathering.rounds, 3);
+        CHECK(gathering.waited);
+        CHECK(leat_os_monotonic_us() - begun_us >= 29000);
+        leat_loop_free(gathering.loop);
+}
+
 LEAT_TEST(net_post_refuses_when_full)
 {
         struct tally tally = {.loop = loop_new()};

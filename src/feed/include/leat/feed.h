@@ -111,7 +111,7 @@ struct leat_block *leat_feed_hold(struct leat_feed_reader *reader);
 int64_t leat_feed_high_watermark(const struct leat_feed_reader *reader, uint32_t tag, int32_t partition);
 
 /* ---- writing ---------------------------------------------------------------- */
-/* acks=all, idempotent, up to 5 requests in flight per connection, order kept per partition. */
+/* acks=all, idempotent, up to 5 requests in flight per partition, order kept per partition. */
 int leat_feed_writer_open(struct leat_feed *feed, struct leat_feed_writer **ret_writer,
                           struct leat_error *err) LEAT_NODISCARD;
 /* Closes without waiting: flush first. */

@@ -181,6 +181,12 @@ struct leat_log_waiter {
 void leat_log_sync(struct leat_log_partition *part, const struct leat_log_appended *appended,
                    struct leat_log_waiter *waiter);
 
+/* leat_log_sync in two steps, for callers that may have more for the same partition in a moment: the first only lets
+ * @waiter wait for whatever sync comes, the second asks for one that covers all who wait. Never block. */
+void leat_log_sync_join(struct leat_log_partition *part, const struct leat_log_appended *appended,
+                        struct leat_log_waiter *waiter);
+void leat_log_sync_begin(struct leat_log_partition *part);
+
 /* ---- reading ------------------------------------------------------------------ */
 
 struct leat_log_read {

@@ -52,6 +52,11 @@ bool leat_loop_here(const struct leat_loop *loop);
 /* Monotonic time of this turn of the loop: as leat_os_monotonic_us, but free. */
 int64_t leat_loop_now_us(const struct leat_loop *loop);
 
+/* For work that gets cheaper when it is done for many at once: @fn(@arg) is called after each look at sockets and posts,
+ * at first after the one in which we are, until it returns false; meanwhile the loop looks without waiting. So @fn sees,
+ * after a microsecond, whether anything more has come. One @fn a loop; does nothing while it is called already. */
+void leat_loop_gather(struct leat_loop *loop, bool (*fn)(void *arg), void *arg);
+
 /* Calls @fn(@arg) on the loop, in the order of the posts of one thread. False
  * when the queue is full: nothing was taken, try later. Thread: any. */
 bool leat_loop_post(struct leat_loop *loop, void (*fn)(void *arg), void *arg);
