@@ -29,9 +29,16 @@ static bool listed(const char *const *list, size_t count, const char *name)
 
 bool leat_sql_table_function_allowed(const char *name)
 {
-        static const char *const allowed[] = {
-                "unnest",    "range",     "generate_series",     "repeat",         "pg_timezone_names",
-                "json_each", "json_tree", "generate_subscripts", "pg_get_keywords"};
+        static const char *const allowed[] = {"unnest",
+                                              "range",
+                                              "generate_series",
+                                              "repeat",
+                                              "pg_timezone_names",
+                                              "string_to_array",
+                                              "json_each",
+                                              "json_tree",
+                                              "generate_subscripts",
+                                              "pg_get_keywords"};
         return LISTED(allowed, name);
 }
 
@@ -122,6 +129,8 @@ const char *leat_sql_macros(void)
                "CREATE OR REPLACE MACRO pg_is_in_recovery() AS false;"
                /* Relations of information_schema have these oids (query_pgtables.c). */
                "CREATE OR REPLACE MACRO pg_table_is_visible(id) AS id NOT BETWEEN 12101 AND 12199;"
+               /* As a relation of one row, which Grafana asks for. */
+               "CREATE OR REPLACE MACRO string_to_array(a, b) AS TABLE SELECT string_split(a, b) AS string_to_array;"
                "CREATE OR REPLACE MACRO quote_literal(x) AS '''' || replace(CAST(x AS VARCHAR), '''', '''''') || '''';"
                "CREATE OR REPLACE MACRO quote_nullable(x) AS coalesce('''' || replace(CAST(x AS VARCHAR), '''', "
                "'''''') "

@@ -131,6 +131,24 @@ static bool at_form(struct scan *s, uint32_t i)
         return true;
 }
 
+/* Functions that take any number of arguments, and so cannot be macros, by the engine's names. */
+static bool function_form(struct scan *s, uint32_t i)
+{
+        static const char *const other[][2] = {{"json_build_object", "json_object"},
+                                               {"jsonb_build_object", "json_object"},
+                                               {"json_build_array", "json_array"},
+                                               {"jsonb_build_array", "json_array"}};
+        if (!is_op(s, i + 1, '('))
+                return false;
+        for (size_t f = 0; f < LEAT_ARRAY_LEN(other); f++) {
+                if (!names(s, i, other[f][0]))
+                        continue;
+                leat_sql_edit_replace(&s->edits, start_of(s, i), end_of(s, i), other[f][1]);
+                return true;
+        }
+        return false;
+}
+
 /* True when the token can end an operand: what follows is an operator between two. */
 static bool ends_operand(const struct scan *s, uint32_t i)
 {
@@ -498,7 +516,8 @@ int leat_sql_rewrite_tokens(struct sql_rewrite *rw, const struct leat_sql_map *i
         for (uint32_t i = 0; i < s.count; i++) {
                 if (is_op(&s, i, ';'))
                         return fail(&s, i, LEAT_ESYNTAX, "one query only", NULL);
-                if (at_form(&s, i) || operator_form(&s, i) || match_form(&s, i) || collate_form(&s, i))
+                if (at_form(&s, i) || function_form(&s, i) || operator_form(&s, i) || match_form(&s, i) ||
+                    collate_form(&s, i))
                         continue;
                 if (is_text(&s, i, "::") || (is(&s, i, "AS") && inside_cast(&s, i)))
                         type_form(&s, i);

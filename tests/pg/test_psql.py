@@ -195,3 +195,13 @@ def test_tab_completion(server):
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
         os.close(fd)
+
+
+def test_what_other_tools_ask(server):
+    """Grafana, DBeaver and SQLAlchemy: every question is answered, and those for relations and columns rightly."""
+    result = server.psql("-f", f"{HERE}/tool_queries.sql", check=False)
+    assert result.stderr == ""
+    for part in ("\n scans\n", " package_id | text ", "1500"):
+        assert part in result.stdout, (part, result.stdout)
+    assert run(server, "SELECT json_build_object('a', 1), jsonb_build_array(1, 'x'), s[2] FROM string_to_array('a,b', ',') s;",
+               "-At").stdout == '{"a":1}|[1,"x"]|b\n'
