@@ -132,12 +132,16 @@ class Leat:
         return [int(line.split()[0]) for line in out.splitlines() if line.split()[1] == f"leat-{role}"]
 
     def kill_role(self, role):
-        self.expects_death = True
         pids = self.role_pids(role)
         for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+            self.kill_pid(pid)
         return pids
+
+    def kill_pid(self, pid):
+        """Kills one process of a role."""
+        self.expects_death = True
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
     def log(self):
         return "\n".join(self.out[-40:] + self.err[-80:])

@@ -66,12 +66,8 @@ static int describe_used(struct leat_arena *arena, const struct leat_sql_bound *
                 describe_topic(arena, o->topic, rel);
                 return 0;
         }
-        if (strcmp(o->view->pipeline, def->pipeline) != 0) {
-                leat_error_set(err, LEAT_EUNSUPPORTED, "view \"%s\" belongs to pipeline %s, not to %s", o->name,
-                               o->view->pipeline, def->pipeline);
-                leat_error_hint(err, "Create this view WITH (pipeline = '%s').", o->view->pipeline);
-                return LEAT_EUNSUPPORTED;
-        }
+        if (strcmp(o->view->pipeline, def->pipeline) != 0)
+                rel->title = leat_arena_printf(arena, "%s of pipeline %s", used->name, o->view->pipeline);
         return describe_view(arena, o, rel, err);
 }
 

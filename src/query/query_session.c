@@ -17,6 +17,7 @@
 #include "query_int.h"
 
 #define QUERY_FOLLOW_US (20LL * 1000)
+#define WAIT_SLICE_US (100LL * 1000) /* then a look whether a view is paused */
 #define QUERY_FIRST_PICTURE_US (10LL * 1000 * 1000)
 
 /* ---- the shared part ------------------------------------------------------------ */
@@ -354,6 +355,25 @@ int leat_query_session_picture(struct query_session *s, const char *pipeline, st
 }
 
 /* ---- freshness ------------------------------------------------------------------------ */
+/* A topic that the pipeline reads, by itself or by others. */
+static bool tick_reads(const struct leat_tick *tick, const struct leat_topic_id *topic)
+{
+        for (uint32_t i = 0; i < tick->upstream_count; i++)
+                if (memcmp(&tick->upstreams[i].topic, topic, sizeof *topic) == 0)
+                        return false; /* ticks there are no records that anybody has written */
+        for (uint32_t i = 0; i < tick->input_count; i++)
+                if (memcmp(&tick->inputs[i].topic, topic, sizeof *topic) == 0)
+                        return true;
+        for (uint32_t i = 0; i < tick->upstream_count; i++)
+                for (uint32_t m = 0; m < tick->upstreams[i].mirror_count; m++) {
+                        const struct leat_tick_mirror *mirror = &tick->upstreams[i].mirrors[m];
+                        for (uint32_t k = 0; k < mirror->cover_count; k++)
+                                if (memcmp(&mirror->covers[k].topic, topic, sizeof *topic) == 0)
+                                        return true;
+                }
+        return false;
+}
+
 /* Ends of all partitions of the topics that the view's pipeline reads, as they are now. */
 static int ends_now(struct query_session *s, const char *pipeline, struct leat_arena *arena,
                     struct leat_tick_position **ret_positions, uint32_t *ret_count, struct leat_error *err)
@@ -369,10 +389,7 @@ static int ends_now(struct query_session *s, const char *pipeline, struct leat_a
                 room += (uint32_t)topics[t].partitions;
         struct leat_tick_position *positions = leat_arena_zalloc(arena, (room + 1) * sizeof *positions);
         for (uint32_t t = 0; rc == 0 && t < topic_count; t++) {
-                bool input = false;
-                for (uint32_t i = 0; i < tick->input_count; i++)
-                        input |= memcmp(&tick->inputs[i].topic, &topics[t].id, sizeof topics[t].id) == 0;
-                if (!input)
+                if (!tick_reads(tick, &topics[t].id))
                         continue;
                 int64_t *ends = leat_arena_alloc(arena, (size_t)topics[t].partitions * sizeof *ends);
                 rc = leat_feed_offsets(s->feed, topics[t].name, LEAT_FEED_LATEST, ends, topics[t].partitions, err);
@@ -386,6 +403,60 @@ static int ends_now(struct query_session *s, const char *pipeline, struct leat_a
         return rc;
 }
 
+/* Refuses when @paused is the id of a view that is paused, by its job: the newest tick may be older than a RESUME. */
+static int check_paused(struct query_session *s, uint64_t paused, struct leat_arena *arena, struct leat_error *err)
+{
+        struct leat_job *jobs;
+        uint32_t count;
+        struct leat_sql_catalog *catalog;
+        LEAT_TRY(leat_sql_env_catalog(s->query->env, &catalog, err));
+        int rc = leat_query_jobs(s->query, catalog->snapshot, arena, &jobs, &count, err);
+        const struct leat_object *object = leat_snapshot_get(catalog->snapshot, paused);
+        const char *name = object != NULL ? leat_arena_strdup(arena, object->name) : "?";
+        int64_t changed_us = object != NULL ? object->changed_us : INT64_MAX;
+        leat_sql_catalog_unref(catalog);
+        LEAT_TRY(rc);
+        for (uint32_t i = 0; i < count; i++) {
+                if (jobs[i].view_id != paused || jobs[i].changed_us < changed_us ||
+                    (jobs[i].state != LEAT_JOB_PAUSED && jobs[i].state != LEAT_JOB_FAILED))
+                        continue;
+                leat_error_set(err, LEAT_EBUSY, "view \"%s\" is paused and has not covered the newest records", name);
+                leat_error_hint(err,
+                                "ALTER JOB %s RESUME lets it go on; SET leat.freshness = 'none' reads what there is.",
+                                name);
+                return LEAT_EBUSY;
+        }
+        return 0;
+}
+
+/* Waits for @positions, and gives up at once when a paused view will never come to them. */
+static int wait_covered(struct query_session *s, const struct leat_object *view, struct leat_arena *arena,
+                        const struct leat_tick_position *positions, uint32_t count, int64_t wait_us,
+                        struct leat_error *err)
+{
+        int64_t end_us = leat_os_monotonic_us() + wait_us;
+        for (;;) {
+                int64_t left_us = LEAT_MAX(end_us - leat_os_monotonic_us(), 0);
+                int rc = leat_views_wait(s->query->views, view->view->pipeline, view->id, positions, count,
+                                         LEAT_MIN(left_us, WAIT_SLICE_US), err);
+                uint64_t paused =
+                        rc == 0 ? 0
+                                : leat_views_paused(s->query->views, view->view->pipeline, view->id, positions, count);
+                if (paused != 0)
+                        LEAT_TRY(check_paused(s, paused, arena, err));
+                if (rc != LEAT_ETIMEOUT)
+                        return rc;
+                if (left_us > WAIT_SLICE_US)
+                        continue;
+                leat_error_set(err, rc, "pipeline \"%s\" has not covered the newest records within %lld ms",
+                               view->view->pipeline, (long long)(wait_us / 1000));
+                leat_error_hint(err, "SHOW JOBS tells lag and state; SET leat.freshness = 'none' reads what there is.");
+                if (err != NULL)
+                        err->retriable = true;
+                return rc;
+        }
+}
+
 int leat_query_session_wait_fresh(struct query_session *s, const struct leat_object *view, struct leat_arena *arena,
                                   struct leat_error *err)
 {
@@ -395,14 +466,17 @@ int leat_query_session_wait_fresh(struct query_session *s, const struct leat_obj
         uint32_t count = s->written_count;
         if (strcmp(mode, "none") == 0)
                 return 0;
-        if (strcmp(mode, "now") == 0)
+        if (strcmp(mode, "now") == 0) {
+                /* what a view reads is known once it runs */
+                (void)!leat_views_wait(s->query->views, view->view->pipeline, view->id, NULL, 0, wait_us, NULL);
                 LEAT_TRY(ends_now(s, view->view->pipeline, arena, &positions, &count, err));
+        }
         /* A view that was just made is there in a moment; when it is not, the picture's check says why. */
         if (count == 0) {
                 (void)!leat_views_wait(s->query->views, view->view->pipeline, view->id, NULL, 0, wait_us, NULL);
                 return 0;
         }
-        return leat_views_wait(s->query->views, view->view->pipeline, view->id, positions, count, wait_us, err);
+        return wait_covered(s, view, arena, positions, count, wait_us, err);
 }
 
 enum leat_pg_txn leat_query_session_txn(void *session)

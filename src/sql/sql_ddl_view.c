@@ -301,18 +301,7 @@ int leat_ddl_alter_job(struct ddl *d)
                         return leat_ddl_option_unknown(d, option, known, 1);
                 LEAT_TRY(leat_ddl_option_bytes(d, option, &def.max_state_bytes));
         }
-        if (d->stmt->alter == LEAT_ALTER_PAUSE || d->stmt->alter == LEAT_ALTER_RESUME) {
-                for (uint32_t i = 0; i < old->read_count; i++) {
-                        const struct leat_object *in = leat_snapshot_get(d->snapshot, old->reads[i]);
-                        /* What a view below it changes meanwhile is kept nowhere. */
-                        if (in != NULL && in->kind == LEAT_OBJECT_MATVIEW)
-                                return leat_ddl_fail(
-                                        d, d->stmt->name_at, LEAT_EUNSUPPORTED,
-                                        "Pause the view that it reads, or drop this one and create it again.",
-                                        "view \"%s\" reads view \"%s\" and cannot be paused by itself", old->name,
-                                        in->name);
-                }
+        if (d->stmt->alter == LEAT_ALTER_PAUSE || d->stmt->alter == LEAT_ALTER_RESUME)
                 def.paused = d->stmt->alter == LEAT_ALTER_PAUSE;
-        }
         return d->check_only ? 0 : leat_ddl_put(d, &object, 0, 0);
 }

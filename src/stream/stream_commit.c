@@ -21,18 +21,21 @@ static void positions_fill(struct leat_worker *w, struct leat_tick *tick)
         uint32_t count = 0;
         for (uint32_t i = 0; i < w->main.input_count; i++)
                 count += (uint32_t)w->main.inputs[i]->part_count;
+        count += leat_upstreams_positions(w, NULL);
         struct leat_tick_position *positions = leat_arena_zalloc(w->arena, (count + 1) * sizeof *positions);
         for (uint32_t i = 0; i < w->main.input_count; i++) {
                 const struct leat_input *input = w->main.inputs[i];
                 for (int32_t p = 0; p < input->part_count; p++)
                         positions[tick->position_count++] = leat_input_position(input, p);
         }
+        tick->position_count += leat_upstreams_positions(w, positions + tick->position_count);
         tick->positions = positions;
 }
 
 static void inputs_fill(struct leat_worker *w, struct leat_tick *tick)
 {
-        struct leat_tick_input *inputs = leat_arena_zalloc(w->arena, (w->main.input_count + 1) * sizeof *inputs);
+        uint32_t count = w->main.input_count + leat_upstreams_inputs(w, NULL);
+        struct leat_tick_input *inputs = leat_arena_zalloc(w->arena, (count + 1) * sizeof *inputs);
         int64_t total = 0;
         for (uint32_t i = 0; i < w->main.input_count; i++) {
                 const struct leat_input *input = w->main.inputs[i];
@@ -56,8 +59,10 @@ static void inputs_fill(struct leat_worker *w, struct leat_tick *tick)
                 total += to->lag_records;
         }
         leat_stat_set(w->stat_lag, (uint64_t)total);
+        (void)leat_upstreams_inputs(w, inputs + w->main.input_count);
         tick->inputs = inputs;
-        tick->input_count = w->main.input_count;
+        tick->input_count = count;
+        leat_upstreams_fill(w, tick);
 }
 
 static void lane_positions(struct leat_worker *w, const struct leat_work *work, struct leat_tick_job *job)
@@ -92,7 +97,10 @@ static void jobs_fill(struct leat_worker *w, struct leat_tick *tick)
                                               .late_rows = work->late_rows,
                                               .rows_in = work->rows_in,
                                               .starts = work->starts,
-                                              .start_count = work->start_count};
+                                              .start_count = work->start_count,
+                                              .behind_us = work->behind_us,
+                                              .missed = work->missed,
+                                              .missed_count = work->missed_count};
                 job->state = work->state == LEAT_WORK_RUNNING   ? LEAT_TICK_RUNNING
                              : work->state == LEAT_WORK_FILLING ? LEAT_TICK_FILLING
                                                                 : LEAT_TICK_PAUSED;
@@ -167,6 +175,7 @@ static int values_send(struct leat_worker *w, struct leat_flight *flight, const 
                         return rc;
                 }
                 w->unpublished_bytes += bytes;
+                w->tick_bytes += bytes;
                 leat_stat_add(w->stat_tick_bytes, bytes);
         }
         return 0;
@@ -237,6 +246,31 @@ static void state_measure(struct leat_worker *w, struct leat_work *work)
 }
 
 /* ---- manifests -------------------------------------------------------------------------------- */
+/*
+ * Where the tick topic is cut: below the manifest before the newest one, since
+ * nobody needs those ticks. Pipelines that read views of this one may be a while
+ * behind: for them the last worker.tick.keep bytes of ticks stay.
+ */
+static int64_t cut_find(struct leat_worker *w, int64_t below)
+{
+        uint64_t keep = w->read_elsewhere ? (uint64_t)leat_param(LEAT_P_WORKER_TICK_KEEP) : 0;
+        int64_t cut = 0;
+        uint32_t kept = 0;
+        if (below > 0) {
+                if (w->cut_count == LEAT_ARRAY_LEN(w->cuts)) { /* every second place is enough */
+                        for (uint32_t i = 0; 2 * i < w->cut_count; i++)
+                                w->cuts[i] = w->cuts[2 * i];
+                        w->cut_count /= 2;
+                }
+                w->cuts[w->cut_count++] = (struct leat_tick_cut){.offset = below, .tick_bytes = w->tick_bytes};
+        }
+        while (kept < w->cut_count && w->tick_bytes - w->cuts[kept].tick_bytes >= keep)
+                cut = w->cuts[kept++].offset;
+        memmove(w->cuts, w->cuts + kept, (w->cut_count - kept) * sizeof w->cuts[0]);
+        w->cut_count -= kept;
+        return cut;
+}
+
 int leat_worker_publish(struct leat_worker *w, struct leat_error *err)
 {
         struct leat_buf extra = LEAT_BUF_INIT;
@@ -260,7 +294,8 @@ int leat_worker_publish(struct leat_worker *w, struct leat_error *err)
         w->published_offset = w->durable_offset;
         w->published_us = leat_os_monotonic_us();
         w->unpublished_bytes = 0;
-        if (below > 0) { /* ticks below the manifest before this one: nobody can need them */
+        below = cut_find(w, below);
+        if (below > 0) {
                 struct leat_error trim = {0};
                 if (leat_feed_topic_trim(w->feed, w->tick_topic, 0, below, &trim) != 0)
                         leat_diag_error("stream", "tick topic not trimmed", &trim);

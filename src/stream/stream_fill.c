@@ -72,18 +72,13 @@ int leat_work_lane_open(struct leat_worker *w, struct leat_work *work, const str
 /* ---- joining: what views and keyed topics hold, as rows that come ------------------------------------- */
 #define JOIN_ROWS 200000
 
-static struct leat_batch *repeat(struct leat_arena *arena, const struct leat_batch *chunk, const int64_t *weights)
+static int64_t *weights_copy(struct leat_arena *arena, const int64_t *weights, uint32_t count)
 {
-        uint64_t total = 0;
-        for (uint32_t i = 0; weights != NULL && i < chunk->rows; i++)
-                total += (uint64_t)LEAT_MAX(weights[i], 0);
-        if (weights == NULL || total == chunk->rows)
-                return leat_batch_copy(arena, chunk);
-        uint32_t *rows = leat_arena_alloc(arena, (total + 1) * sizeof *rows), count = 0;
-        for (uint32_t i = 0; i < chunk->rows; i++)
-                for (int64_t n = 0; n < weights[i]; n++)
-                        rows[count++] = i;
-        return leat_batch_copy(arena, leat_batch_gather(arena, chunk, rows, count));
+        if (weights == NULL)
+                return NULL;
+        int64_t *copy = leat_arena_alloc(arena, (count + 1) * sizeof *copy);
+        memcpy(copy, weights, count * sizeof *copy);
+        return copy;
 }
 
 static int join_chunk(struct leat_worker *w, struct leat_work *work, uint32_t node, struct leat_work *view,
@@ -94,7 +89,7 @@ static int join_chunk(struct leat_worker *w, struct leat_work *work, uint32_t no
         leat_delta_clear(&slot->delta);
         if (view == NULL) {
                 for (uint32_t b = 0; b < held->count; b++)
-                        leat_delta_add(&slot->delta, held->batches[b], NULL);
+                        leat_delta_add(&slot->delta, held->batches[b], held->weights[b]);
         } else {
                 struct leat_delta now = view->job->out;
                 struct leat_batch *had = view->job->out_rows;
@@ -104,7 +99,7 @@ static int join_chunk(struct leat_worker *w, struct leat_work *work, uint32_t no
                 view->job->out = now;
                 view->job->out_rows = had;
                 LEAT_TRY(rc);
-                leat_delta_add(&slot->delta, rows, NULL);
+                leat_delta_add(&slot->delta, rows, rows->columns[rows->column_count - 1].data);
         }
         LEAT_TRY(leat_work_step(w, work, work->lane != NULL ? work->lane : &w->main, err));
         leat_delta_clear(&slot->delta);
@@ -122,14 +117,16 @@ static int join_source(struct leat_worker *w, struct leat_work *work, uint32_t n
         const int64_t *weights;
         if (view == NULL && keyed == NULL)
                 return 0;
-        uint64_t arr = view != NULL ? view->job->graph->first_arr_id : keyed->arr_id;
+        bool missed = work->missed_count > 0; /* it had run: what came since, else all that is there */
+        uint64_t arr = missed         ? leat_work_missed_arr(work, node->object_id)
+                       : view != NULL ? view->job->graph->first_arr_id
+                                      : keyed->arr_id;
         LEAT_TRY(leat_scan_open(leat_tick_run_snapshot(&w->run), arr, NULL, 0, &scan, err));
         int rc;
         while ((rc = leat_scan_next(scan, &chunk, &weights, err)) == 0 && chunk != NULL) {
-                leat_delta_add(
-                        &held,
-                        repeat(w->arena, chunk, view != NULL && view->job->graph->output.weighted ? weights : NULL),
-                        NULL);
+                bool counted = missed || (view != NULL && view->job->graph->output.weighted);
+                leat_delta_add(&held, leat_batch_copy(w->arena, chunk),
+                               counted ? weights_copy(w->arena, weights, chunk->rows) : NULL);
                 if (held.rows < JOIN_ROWS)
                         continue;
                 if ((rc = join_chunk(w, work, number, view, &held, err)) != 0)
@@ -204,6 +201,15 @@ static int progress_tell(struct leat_worker *w, struct leat_work *work, struct l
         return leat_work_tell(w, work, text, err);
 }
 
+static bool reads_views(const struct leat_work *work)
+{
+        const struct leat_stream_graph *graph = work->job->graph;
+        for (uint32_t i = 0; i < graph->node_count; i++)
+                if (graph->nodes[i].op == LEAT_OP_SOURCE && graph->nodes[i].kind == LEAT_STREAM_VIEW)
+                        return true;
+        return false;
+}
+
 int leat_work_fill(struct leat_worker *w, struct leat_work *work, struct leat_error *err)
 {
         struct leat_input *failed;
@@ -228,13 +234,21 @@ int leat_work_fill(struct leat_worker *w, struct leat_work *work, struct leat_er
                 LEAT_TRY(leat_worker_quarantine(w, work->lane, err));
         }
         bool reached = leat_lane_reached(work->lane, &w->main);
+        work->time_held = reads_views(work);
         if (work->lane->records > 0 || !work->begun || reached)
                 LEAT_TRY(leat_work_run(w, work, work->lane, err));
         if (reached) {
+                for (uint32_t i = 0; i < work->job->graph->node_count; i++) /* the lane's rows are in */
+                        leat_delta_clear(&leat_stream_job_source(work->job, i)->delta);
                 for (uint32_t i = 0; i < work->job->graph->node_count; i++)
                         if (work->job->graph->nodes[i].op == LEAT_OP_SOURCE &&
                             work->job->graph->nodes[i].kind != LEAT_STREAM_TOPIC)
                                 LEAT_TRY(join_source(w, work, i, err));
+                leat_work_missed_drop(w, work);
+                if (work->time_held) {
+                        work->time_held = false;
+                        LEAT_TRY(leat_work_step(w, work, work->lane, err));
+                }
                 LEAT_TRY(join_main(w, work, err));
         } else {
                 LEAT_TRY(progress_tell(w, work, err));

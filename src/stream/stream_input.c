@@ -319,14 +319,16 @@ static void block_hold(struct leat_lane *lane)
         lane->blocks[lane->block_count++] = leat_feed_hold(lane->reader);
 }
 
-static int batches_take(struct leat_lane *lane, struct leat_lane *limit, const struct leat_feed_batch *batches,
-                        uint32_t count, size_t *io_bytes, struct leat_error *err)
+static int batches_take(struct leat_worker *w, struct leat_lane *lane, struct leat_lane *limit,
+                        const struct leat_feed_batch *batches, uint32_t count, size_t *io_bytes, struct leat_error *err)
 {
         for (uint32_t i = 0; i < count; i++) {
                 struct leat_input *input = leat_lane_find(lane, batches[i].tag);
+                *io_bytes += batches[i].bytes;
+                if (lane == &w->main && leat_upstream_take(w, &batches[i]))
+                        continue;
                 if (input == NULL || batches[i].partition >= input->part_count)
                         continue;
-                *io_bytes += batches[i].bytes;
                 if (!batch_take(lane, input, &batches[i], limit_of(limit, input, batches[i].partition)))
                         LEAT_TRY(leat_feed_reader_add(lane->reader, &input->topic, batches[i].partition,
                                                       input->parts[batches[i].partition].position, batches[i].tag,
@@ -364,8 +366,7 @@ int leat_lane_fill(struct leat_worker *w, struct leat_lane *lane, struct leat_la
         size_t bytes = 0;
         int rc = 0;
         *ret_failed = NULL;
-        (void)w;
-        while (rc == 0 && bytes < max_bytes && lane->records < max_records) {
+        while (rc == 0 && bytes < max_bytes && lane->records + w->up_records < max_records) {
                 const struct leat_feed_batch *batches;
                 uint32_t count = 0, tag = 0;
                 int32_t partition = 0;
@@ -374,6 +375,11 @@ int leat_lane_fill(struct leat_worker *w, struct leat_lane *lane, struct leat_la
                         break;
                 rc = leat_feed_poll(lane->reader, LEAT_MAX(wait, 0), max_bytes - bytes, &batches, &count, &tag,
                                     &partition, err);
+                if ((rc == LEAT_ERANGE || rc == LEAT_ENORELATION || rc == LEAT_ECORRUPT) && lane == &w->main &&
+                    leat_upstream_failed(w, tag, err)) {
+                        rc = 0;
+                        continue;
+                }
                 if (rc == LEAT_ERANGE || rc == LEAT_ENORELATION || rc == LEAT_ECORRUPT) {
                         *ret_failed = leat_lane_find(lane, tag);
                         leat_feed_reader_remove(lane->reader, tag, partition);
@@ -384,7 +390,7 @@ int leat_lane_fill(struct leat_worker *w, struct leat_lane *lane, struct leat_la
                 if (rc != 0 || count == 0)
                         break;
                 block_hold(lane);
-                rc = batches_take(lane, limit, batches, count, &bytes, err);
+                rc = batches_take(w, lane, limit, batches, count, &bytes, err);
         }
         ends_take(lane);
         for (uint32_t i = 0; i < lane->input_count; i++)

@@ -80,6 +80,14 @@ static int top_prepare(struct leat_stream_job *job, struct leat_error *err)
         return rc;
 }
 
+static void out_slot_set(struct leat_stream_job *job)
+{
+        struct leat_slot *out = job->rt->slots[job->slot_base + job->out_slot];
+        out->column_count = job->graph->arrs[0].column_count;
+        out->types = (struct leat_type *)(uintptr_t)job->graph->arrs[0].types;
+        out->weighted = true;
+}
+
 static void slots_set(struct leat_stream_job *job)
 {
         const struct leat_stream_graph *graph = job->graph;
@@ -89,17 +97,13 @@ static void slots_set(struct leat_stream_job *job)
                 slot->types = graph->nodes[i].types;
                 slot->weighted = !graph->nodes[i].append_only;
         }
-        struct leat_slot *out = job->rt->slots[job->slot_base + job->out_slot];
-        out->column_count = graph->arrs[0].column_count;
-        out->types = (struct leat_type *)(uintptr_t)graph->arrs[0].types;
-        out->weighted = true;
+        out_slot_set(job);
 }
 
-int leat_stream_job_open(struct leat_runtime *rt, struct leat_arena *arena, struct leat_stream_graph *graph,
-                         uint64_t view_id, const char *name, struct leat_stream_job **ret_job, struct leat_error *err)
+static struct leat_stream_job *job_new(struct leat_runtime *rt, struct leat_arena *arena,
+                                       struct leat_stream_graph *graph, uint64_t view_id, const char *name)
 {
         struct leat_stream_job *job = leat_arena_zalloc(arena, sizeof *job);
-        uint32_t next = graph->node_count + 1;
         job->view_id = view_id;
         job->name = leat_arena_strdup(arena, name);
         job->arena = arena;
@@ -107,15 +111,33 @@ int leat_stream_job_open(struct leat_runtime *rt, struct leat_arena *arena, stru
         job->rt = rt;
         job->watermark_us = job->next_watermark_us = INT64_MIN;
         job->first_tick = true;
+        job->aggs = leat_arena_zalloc(arena, graph->node_count * sizeof *job->aggs);
+        job->lookups = leat_arena_zalloc(arena, graph->node_count * sizeof *job->lookups);
+        job->paths = leat_arena_zalloc(arena, graph->node_count * sizeof *job->paths);
+        job->lookup_plans = leat_arena_zalloc(arena, graph->node_count * sizeof(*job->lookup_plans));
+        return job;
+}
+
+struct leat_stream_job *leat_stream_job_mirror(struct leat_runtime *rt, struct leat_arena *arena,
+                                               struct leat_stream_graph *graph, uint64_t view_id, const char *name)
+{
+        struct leat_stream_job *job = job_new(rt, arena, graph, view_id, name);
+        job->slot_count = 1;
+        job->slot_base = leat_runtime_slots(rt, job->slot_count);
+        out_slot_set(job);
+        return job;
+}
+
+int leat_stream_job_open(struct leat_runtime *rt, struct leat_arena *arena, struct leat_stream_graph *graph,
+                         uint64_t view_id, const char *name, struct leat_stream_job **ret_job, struct leat_error *err)
+{
+        struct leat_stream_job *job = job_new(rt, arena, graph, view_id, name);
+        uint32_t next = graph->node_count + 1;
         job->out_slot = graph->node_count;
         job->slot_count = next;
         for (uint32_t i = 0; i < graph->node_count; i++)
                 job->slot_count += graph->nodes[i].agg != NULL ? graph->nodes[i].agg->distinct_count : 0;
         job->slot_base = leat_runtime_slots(rt, job->slot_count);
-        job->aggs = leat_arena_zalloc(arena, graph->node_count * sizeof *job->aggs);
-        job->lookups = leat_arena_zalloc(arena, graph->node_count * sizeof *job->lookups);
-        job->paths = leat_arena_zalloc(arena, graph->node_count * sizeof *job->paths);
-        job->lookup_plans = leat_arena_zalloc(arena, graph->node_count * sizeof(*job->lookup_plans));
         slots_set(job);
         int rc = 0;
         for (uint32_t i = 0; i < graph->node_count && rc == 0; i++) {
@@ -389,9 +411,9 @@ int leat_stream_job_run(struct leat_stream_job *job, struct leat_tick_run *run, 
 {
         const struct leat_stream_graph *graph = job->graph;
         bool moved = job->first_tick;
+        uint64_t before = job->out.rows;
         job->late_rows = job->rows_in = job->rows_out = 0;
         job->out_rows = NULL;
-        leat_delta_clear(&job->out);
         for (uint32_t i = 0; i < graph->node_count; i++)
                 if (graph->nodes[i].op == LEAT_OP_SOURCE)
                         job->rows_in += (int64_t)job->rt->slots[job->slot_base + i]->delta.rows;
@@ -409,7 +431,7 @@ int leat_stream_job_run(struct leat_stream_job *job, struct leat_tick_run *run, 
         if (moved || graph->mode == LEAT_OUT_CLOSED)
                 LEAT_TRY(out_run(job, run, err));
         LEAT_TRY(expire_rows(job, run, err));
-        job->rows_out = (int64_t)job->out.rows;
+        job->rows_out = (int64_t)(job->out.rows - before);
         job->watermark_us = job->next_watermark_us;
         job->first_tick = false;
         return 0;

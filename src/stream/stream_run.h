@@ -161,13 +161,17 @@ struct leat_stream_job {
 int leat_stream_job_open(struct leat_runtime *rt, struct leat_arena *arena, struct leat_stream_graph *graph,
                          uint64_t view_id, const char *name, struct leat_stream_job **ret_job,
                          struct leat_error *err) LEAT_NODISCARD;
+/* The same for a view that others compute: only leat_stream_job_out() and leat_stream_job_horizon(). */
+struct leat_stream_job *leat_stream_job_mirror(struct leat_runtime *rt, struct leat_arena *arena,
+                                               struct leat_stream_graph *graph, uint64_t view_id, const char *name);
 void leat_stream_job_close(struct leat_stream_job *job);
 /* The slot of a SOURCE node: set its delta before each tick. */
 struct leat_slot *leat_stream_job_source(struct leat_stream_job *job, uint32_t node);
 /* Defines its arrangements in @state. */
 int leat_stream_job_define(struct leat_stream_job *job, struct leat_state *state,
                            struct leat_error *err) LEAT_NODISCARD;
-/* One tick over what stands in the source slots. After an error the state holds a part of the tick. */
+/* One step over what stands in the source slots; a tick may have several. Its changes are added to job->out, which the
+ * owner clears for each tick. After an error the state holds a part of the tick. */
 int leat_stream_job_run(struct leat_stream_job *job, struct leat_tick_run *run, struct leat_error *err) LEAT_NODISCARD;
 /* Runs the statements over what stands in the source slots and throws the rows away: an error means that a row in them
  * cannot be computed. */

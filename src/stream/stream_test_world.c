@@ -267,6 +267,7 @@ void world_tick(struct world *w, struct leat_batch *rows)
                         slot->map = map;
                 }
                 job->next_watermark_us = w->next_watermark_us;
+                leat_delta_clear(&job->out);
                 if (leat_stream_job_run(job, &run, &err) != 0)
                         leat_test_fail(__FILE__, __LINE__, "%s: %s", w->sql[k], err.message);
         }

@@ -63,6 +63,26 @@ static void positions_put(struct leat_buf *out, const struct leat_tick_position 
         }
 }
 
+static void upstreams_put(struct leat_buf *out, const struct leat_tick *tick)
+{
+        leat_buf_uvarint(out, tick->upstream_count);
+        for (uint32_t i = 0; i < tick->upstream_count; i++) {
+                const struct leat_tick_upstream *up = &tick->upstreams[i];
+                text_put(out, up->pipeline);
+                leat_buf_add(out, up->topic.bytes, sizeof up->topic.bytes);
+                leat_buf_uvarint(out, up->incarnation);
+                leat_buf_varint(out, up->tick);
+                leat_buf_varint(out, up->time_us);
+                leat_buf_uvarint(out, up->mirror_count);
+                for (uint32_t k = 0; k < up->mirror_count; k++) {
+                        leat_buf_uvarint(out, up->mirrors[k].view_id);
+                        leat_buf_uvarint(out, up->mirrors[k].arr_id);
+                        leat_buf_u8(out, up->mirrors[k].state);
+                        positions_put(out, up->mirrors[k].covers, up->mirrors[k].cover_count);
+                }
+        }
+}
+
 void leat_tick_encode_commit(const struct leat_tick *tick, struct leat_buf *out)
 {
         text_put(out, tick->pipeline);
@@ -103,6 +123,16 @@ void leat_tick_encode_commit(const struct leat_tick *tick, struct leat_buf *out)
                 leat_buf_uvarint(out, tick->refused[i].view_id);
                 leat_buf_uvarint(out, tick->refused[i].object_id);
                 leat_buf_varint(out, tick->refused[i].count);
+        }
+        upstreams_put(out, tick);
+        for (uint32_t i = 0; i < tick->job_count; i++) {
+                const struct leat_tick_job *job = &tick->jobs[i];
+                leat_buf_varint(out, job->behind_us);
+                leat_buf_uvarint(out, job->missed_count);
+                for (uint32_t k = 0; k < job->missed_count; k++) {
+                        leat_buf_uvarint(out, job->missed[k].object_id);
+                        leat_buf_uvarint(out, job->missed[k].arr_id);
+                }
         }
 }
 
@@ -254,7 +284,7 @@ static void inputs_get(struct leat_arena *arena, struct leat_cursor *cur, struct
         tick->input_count = cur->failed ? 0 : count;
 }
 
-static void jobs_get(struct leat_arena *arena, struct leat_cursor *cur, struct leat_tick *tick)
+static struct leat_tick_job *jobs_get(struct leat_arena *arena, struct leat_cursor *cur, struct leat_tick *tick)
 {
         uint32_t count = count_get(cur);
         struct leat_tick_job *jobs = leat_arena_zalloc(arena, (count + 1) * sizeof *jobs);
@@ -266,9 +296,58 @@ static void jobs_get(struct leat_arena *arena, struct leat_cursor *cur, struct l
                 jobs[i].rows_in = leat_cursor_varint(cur);
                 jobs[i].starts = positions_get(arena, cur, &jobs[i].start_count);
                 jobs[i].lane = positions_get(arena, cur, &jobs[i].lane_count);
+                jobs[i].behind_us = INT64_MIN;
         }
         tick->jobs = jobs;
         tick->job_count = cur->failed ? 0 : count;
+        return jobs;
+}
+
+static const char *text_get(struct leat_arena *arena, struct leat_cursor *cur)
+{
+        uint64_t len = leat_cursor_uvarint(cur);
+        struct leat_view text = leat_cursor_bytes(cur, len > 250 ? SIZE_MAX / 2 : (size_t)len);
+        return cur->failed ? "" : leat_arena_strndup(arena, (const char *)text.data, text.len);
+}
+
+static void upstreams_get(struct leat_arena *arena, struct leat_cursor *cur, struct leat_tick *tick)
+{
+        uint32_t count = count_get(cur);
+        struct leat_tick_upstream *ups = leat_arena_zalloc(arena, (count + 1) * sizeof *ups);
+        for (uint32_t i = 0; i < count && !cur->failed; i++) {
+                ups[i].pipeline = text_get(arena, cur);
+                struct leat_view id = leat_cursor_bytes(cur, sizeof ups[i].topic.bytes);
+                if (!cur->failed)
+                        memcpy(ups[i].topic.bytes, id.data, id.len);
+                ups[i].incarnation = leat_cursor_uvarint(cur);
+                ups[i].tick = leat_cursor_varint(cur);
+                ups[i].time_us = leat_cursor_varint(cur);
+                uint32_t mirrors = count_get(cur);
+                struct leat_tick_mirror *list = leat_arena_zalloc(arena, (mirrors + 1) * sizeof *list);
+                for (uint32_t k = 0; k < mirrors && !cur->failed; k++) {
+                        list[k].view_id = leat_cursor_uvarint(cur);
+                        list[k].arr_id = leat_cursor_uvarint(cur);
+                        list[k].state = leat_cursor_u8(cur);
+                        list[k].covers = positions_get(arena, cur, &list[k].cover_count);
+                }
+                ups[i].mirrors = list;
+                ups[i].mirror_count = cur->failed ? 0 : mirrors;
+        }
+        tick->upstreams = ups;
+        tick->upstream_count = cur->failed ? 0 : count;
+}
+
+static void missed_get(struct leat_arena *arena, struct leat_cursor *cur, struct leat_tick_job *job)
+{
+        job->behind_us = leat_cursor_varint(cur);
+        uint32_t count = count_get(cur);
+        struct leat_tick_missed *missed = leat_arena_zalloc(arena, (count + 1) * sizeof *missed);
+        for (uint32_t k = 0; k < count && !cur->failed; k++) {
+                missed[k].object_id = leat_cursor_uvarint(cur);
+                missed[k].arr_id = leat_cursor_uvarint(cur);
+        }
+        job->missed = missed;
+        job->missed_count = cur->failed ? 0 : count;
 }
 
 /* Commits written before there was this list end here. */
@@ -290,17 +369,15 @@ int leat_tick_decode_commit(struct leat_arena *arena, struct leat_view bytes, st
 {
         struct leat_cursor cur = leat_cursor_of(bytes);
         struct leat_tick tick = {0};
-        uint64_t len = leat_cursor_uvarint(&cur);
-        struct leat_view name = leat_cursor_bytes(&cur, len > 250 ? SIZE_MAX / 2 : (size_t)len);
+        tick.pipeline = text_get(arena, &cur);
         if (cur.failed)
                 return leat_error_set(err, LEAT_ECORRUPT, "damaged commit of a tick");
-        tick.pipeline = leat_arena_strndup(arena, (const char *)name.data, name.len);
         tick.incarnation = leat_cursor_uvarint(&cur);
         tick.tick = leat_cursor_varint(&cur);
         tick.time_us = leat_cursor_varint(&cur);
         tick.positions = positions_get(arena, &cur, &tick.position_count);
         inputs_get(arena, &cur, &tick);
-        jobs_get(arena, &cur, &tick);
+        struct leat_tick_job *jobs = jobs_get(arena, &cur, &tick);
         uint32_t count = count_get(&cur);
         struct leat_tick_expire *expires = leat_arena_zalloc(arena, (count + 1) * sizeof *expires);
         for (uint32_t i = 0; i < count && !cur.failed; i++) {
@@ -310,6 +387,11 @@ int leat_tick_decode_commit(struct leat_arena *arena, struct leat_view bytes, st
         tick.expires = expires;
         tick.expire_count = count;
         refused_get(arena, &cur, &tick);
+        if (cur.at != cur.end) { /* commits from before there was such a thing end here */
+                upstreams_get(arena, &cur, &tick);
+                for (uint32_t i = 0; i < tick.job_count && !cur.failed; i++)
+                        missed_get(arena, &cur, &jobs[i]);
+        }
         if (cur.failed || cur.at != cur.end)
                 return leat_error_set(err, LEAT_ECORRUPT, "damaged commit of a tick near byte %zu",
                                       leat_cursor_pos(&cur));
@@ -348,6 +430,11 @@ void leat_tick_reader_free(struct leat_tick_reader *reader)
 uint64_t leat_tick_reader_incarnation(const struct leat_tick_reader *reader)
 {
         return reader->incarnation;
+}
+
+void leat_tick_reader_fence(struct leat_tick_reader *reader, uint64_t incarnation)
+{
+        reader->incarnation = LEAT_MAX(reader->incarnation, incarnation);
 }
 
 static void pending_drop(struct leat_tick_reader *reader)

@@ -5,8 +5,10 @@
  * Puts the pipeline together as its readers do (manifest and ticks), picks the
  * newest tick, and runs the view's query as a batch: over the records of each
  * topic between the job's start and the tick's positions, over keyed topics and
- * other views as they are in the state at that tick. Rows are compared one by one;
- * floats to 1e-9.
+ * other views as they are in the state at that tick (of views of other pipelines
+ * the state has a copy, which is compared with the view there at the tick that the
+ * copy stands at, as long as that tick can still be put together). Rows are compared
+ * one by one; floats to 1e-9.
  *
  * What cannot be repeated is refused by name: views that drop late rows, and those
  * that differ after they looked up what has changed since. With a
@@ -38,6 +40,7 @@ struct verify {
         struct leat_sql_catalog *names;
         const struct leat_tick_job *job;
         struct leat_tick tick;
+        int64_t upto;           /* the tick to stop at; 0 = the newest */
         struct leat_runtime rt; /* runs a view's read SQL and the comparison */
         struct relation *relations;
 };
@@ -83,6 +86,7 @@ static int commit_keep(struct verify *v, struct leat_view bytes, struct leat_err
         uint8_t *copy = leat_arena_alloc(v->arena, bytes.len + 1);
         memcpy(copy, bytes.data, bytes.len);
         LEAT_TRY(leat_tick_decode_commit(v->arena, leat_view_of(copy, bytes.len), &v->tick, err));
+        LEAT_TRY(leat_mirrors_define(v->state, v->arena, v->objects, &v->tick, err));
         return keyed_define(v, &v->tick, err);
 }
 
@@ -118,7 +122,7 @@ static int ticks_follow(struct verify *v, const char *pipeline, int64_t after, s
         LEAT_TRY(leat_feed_reader_open(v->feed, &reader, err));
         struct leat_tick_reader *ticks = leat_tick_reader_new(after);
         int rc = leat_feed_reader_add(reader, &topic, 0, begin, 0, err);
-        while (rc == 0 && begin < end) {
+        while (rc == 0 && begin < end && (v->upto == 0 || v->tick.tick < v->upto)) {
                 const struct leat_feed_batch *batches;
                 uint32_t count, tag;
                 int32_t partition;
@@ -127,7 +131,7 @@ static int ticks_follow(struct verify *v, const char *pipeline, int64_t after, s
                         for (uint32_t i = 0; i < batches[b].record_count && rc == 0; i++) {
                                 const struct leat_tick *tick;
                                 rc = leat_tick_reader_feed(ticks, &batches[b].records[i], &tick, err);
-                                if (rc == 0 && tick != NULL)
+                                if (rc == 0 && tick != NULL && (v->upto == 0 || tick->tick <= v->upto))
                                         rc = tick_take(v, tick, err);
                         }
                         begin = batches[b].next_offset;
@@ -249,6 +253,16 @@ static int arr_rows(struct verify *v, uint64_t arr, bool weighted, struct leat_d
         return rc;
 }
 
+/* The arrangement with the view's rows in this pipeline: its own, or the copy of it. */
+static uint64_t view_arr(const struct verify *v, const struct leat_object *object, uint64_t own)
+{
+        for (uint32_t u = 0; u < v->tick.upstream_count; u++)
+                for (uint32_t k = 0; k < v->tick.upstreams[u].mirror_count; k++)
+                        if (v->tick.upstreams[u].mirrors[k].view_id == object->id)
+                                return v->tick.upstreams[u].mirrors[k].arr_id;
+        return own;
+}
+
 /* A view's rows as its readers see them. */
 static int view_rows(struct verify *v, const struct leat_object *object, struct leat_batch **ret_rows,
                      struct leat_error *err)
@@ -256,6 +270,7 @@ static int view_rows(struct verify *v, const struct leat_object *object, struct 
         struct leat_stream_graph *graph;
         LEAT_TRY(leat_stream_graph_decode(v->arena, object->view->graph, &graph, err));
         struct leat_arr_def def = leat_stream_arr_def(graph, 0);
+        def.id = view_arr(v, object, def.id);
         uint32_t base = leat_runtime_slots(&v->rt, 1);
         struct leat_slot *slot = v->rt.slots[base];
         struct leat_buf sql = LEAT_BUF_INIT;
@@ -504,6 +519,64 @@ static int lookup_doubt(const struct leat_stream_graph *graph, const char *view,
         return 0;
 }
 
+static void differences(const struct leat_batch *have, const struct leat_batch *want, struct leat_verify_result *ret)
+{
+        for (uint32_t i = 0; i < LEAT_MAX(have->rows, want->rows); i++) {
+                if (i < have->rows && i < want->rows && same(have, want, i))
+                        continue;
+                if (ret->differences++ > 0)
+                        continue;
+                struct leat_buf text = LEAT_BUF_INIT;
+                row_text(have, i, &text);
+                snprintf(ret->view_row, sizeof ret->view_row, "%s", leat_buf_cstr(&text));
+                leat_buf_clear(&text);
+                row_text(want, i, &text);
+                snprintf(ret->batch_row, sizeof ret->batch_row, "%s", leat_buf_cstr(&text));
+                leat_buf_done(&text);
+        }
+}
+
+/* The pipeline @up at the tick that we have of it: its views' rows, as @ret_rows[i] of mirror i; NULL when that tick can
+ * no longer be put together. */
+static int upstream_rows(struct verify *v, const struct leat_tick_upstream *up, struct leat_batch **ret_rows,
+                         struct leat_error *err)
+{
+        struct leat_state *state = v->state;
+        struct leat_tick tick = v->tick;
+        v->state = NULL;
+        v->tick = (struct leat_tick){0};
+        v->upto = up->tick;
+        int rc = pipeline_open(v, up->pipeline, err);
+        for (uint32_t i = 0; rc == 0 && v->tick.tick == up->tick && i < up->mirror_count; i++) {
+                const struct leat_object *view = leat_snapshot_get(v->objects, up->mirrors[i].view_id);
+                if (view != NULL && up->mirrors[i].state != LEAT_MIRROR_LOADING)
+                        rc = view_rows(v, view, &ret_rows[i], err);
+        }
+        if (v->state != NULL)
+                leat_state_close(v->state);
+        v->state = state;
+        v->tick = tick;
+        return rc;
+}
+
+/* Copies of views of another pipeline against these views, at the tick where the copies stand. */
+static int mirrors_compare(struct verify *v, const struct leat_tick_upstream *up, struct leat_verify_result *ret,
+                           struct leat_error *err)
+{
+        struct leat_batch **rows = leat_arena_zalloc(v->arena, (up->mirror_count + 1) * sizeof(*rows));
+        LEAT_TRY(upstream_rows(v, up, rows, err));
+        for (uint32_t i = 0; i < up->mirror_count; i++) {
+                struct leat_batch *copy;
+                if (rows[i] == NULL)
+                        continue;
+                LEAT_TRY(view_rows(v, leat_snapshot_get(v->objects, up->mirrors[i].view_id), &copy, err));
+                LEAT_TRY(sorted(v, copy, -1, INT64_MIN, &copy, err));
+                LEAT_TRY(sorted(v, rows[i], -1, INT64_MIN, &rows[i], err));
+                differences(copy, rows[i], ret);
+        }
+        return 0;
+}
+
 static int compare(struct verify *v, const struct leat_object *view, struct leat_verify_result *ret,
                    struct leat_error *err)
 {
@@ -530,20 +603,11 @@ static int compare(struct verify *v, const struct leat_object *view, struct leat
         ret->tick = v->tick.tick;
         ret->rows = have->rows;
         ret->batch_rows = want->rows;
-        for (uint32_t i = 0; i < LEAT_MAX(have->rows, want->rows); i++) {
-                if (i < have->rows && i < want->rows && same(have, want, i))
-                        continue;
-                if (ret->differences++ > 0)
-                        continue;
-                struct leat_buf text = LEAT_BUF_INIT;
-                row_text(have, i, &text);
-                snprintf(ret->view_row, sizeof ret->view_row, "%s", leat_buf_cstr(&text));
-                leat_buf_clear(&text);
-                row_text(want, i, &text);
-                snprintf(ret->batch_row, sizeof ret->batch_row, "%s", leat_buf_cstr(&text));
-                leat_buf_done(&text);
-        }
-        return lookup_doubt(graph, view->name, ret->differences, err);
+        differences(have, want, ret);
+        LEAT_TRY(lookup_doubt(graph, view->name, ret->differences, err));
+        for (uint32_t u = 0; u < v->tick.upstream_count; u++)
+                LEAT_TRY(mirrors_compare(v, &v->tick.upstreams[u], ret, err));
+        return 0;
 }
 
 int leat_stream_verify(const struct leat_verify_options *options, struct leat_verify_result *ret_result,

@@ -12,7 +12,8 @@ struct leat_work *leat_work_find(struct leat_worker *w, uint64_t view_id)
         for (uint32_t i = 0; i < w->work_count; i++)
                 if (w->works[i]->view_id == view_id)
                         return w->works[i];
-        return NULL;
+        struct leat_mirror *mirror = leat_mirror_find(w, view_id);
+        return mirror != NULL ? &mirror->work : NULL;
 }
 
 const struct leat_tick_position *leat_position_find(const struct leat_tick_position *positions, uint32_t count,
@@ -59,6 +60,7 @@ void leat_work_free(struct leat_work *work)
         free(work->starts);
         free(work->parked);
         free(work->refused);
+        free(work->missed);
         free(work->name);
         free(work);
 }
@@ -107,9 +109,11 @@ static const char *pause_remedy(const char *reason)
 
 void leat_work_pause(struct leat_worker *w, struct leat_work *work, uint8_t state, const char *reason)
 {
-        struct leat_error ignored;
+        struct leat_error ignored, own = {0};
         if (work->state == LEAT_WORK_RUNNING || work->state == LEAT_WORK_FILLING)
                 park(work, work->lane != NULL ? work->lane : &w->main);
+        if (work->state == LEAT_WORK_RUNNING && leat_work_missed_open(w, work, &own) != 0)
+                leat_diag_error("stream", "changes that a paused job misses cannot be kept", &own);
         lane_close(work);
         work->state = state;
         snprintf(work->reason, sizeof work->reason, "%s%s", reason, pause_remedy(reason));
@@ -230,7 +234,8 @@ int leat_work_step(struct leat_worker *w, struct leat_work *work, struct leat_la
 {
         struct leat_stream_job *job = work->job;
         int64_t begun = leat_os_monotonic_us(), late = work->late_rows;
-        job->next_watermark_us = LEAT_MAX(job->watermark_us, work_watermark(w, work, lane));
+        job->next_watermark_us =
+                work->time_held ? job->watermark_us : LEAT_MAX(job->watermark_us, work_watermark(w, work, lane));
         keyed_lookups(w, work, w->arena);
         LEAT_TRY(leat_stream_job_run(job, &w->run, err));
         work->begun = true;
@@ -270,8 +275,7 @@ int leat_work_run(struct leat_worker *w, struct leat_work *work, struct leat_lan
                 } else {
                         struct leat_work *view = leat_work_find(w, node->object_id);
                         struct leat_batch *rows;
-                        if (view == NULL || view->job == NULL || view->state != LEAT_WORK_RUNNING ||
-                            view->job->out.rows == 0)
+                        if (view == NULL || view->job == NULL || view->job->out.rows == 0)
                                 continue;
                         LEAT_TRY(leat_stream_job_out(view->job, &w->run, &rows, err));
                         leat_delta_add(&slot->delta, rows, rows->columns[rows->column_count - 1].data);

@@ -37,46 +37,14 @@ static bool keyed_read(struct leat_worker *w, const struct leat_input *input)
         for (uint32_t k = 0; k < w->work_count; k++) {
                 const struct leat_work *work = w->works[k];
                 for (uint32_t i = 0;
-                     work->job != NULL && work->state == LEAT_WORK_RUNNING && i < work->job->graph->node_count; i++)
+                     work->job != NULL && (work->state == LEAT_WORK_RUNNING || work->missed_count > 0) &&
+                     i < work->job->graph->node_count;
+                     i++)
                         if (work->job->graph->nodes[i].op == LEAT_OP_SOURCE &&
                             work->job->graph->nodes[i].object_id == input->object_id)
                                 return true;
         }
         return false;
-}
-
-/* For jobs that read a keyed topic's rows: the last row of each key in this tick against what was there. */
-static int keyed_changes(struct leat_worker *w, struct leat_input *input, struct leat_batch *rows,
-                         const int64_t *weights, struct leat_error *err)
-{
-        struct leat_arena *arena = w->arena;
-        struct leat_keys *keys = leat_keys_new(arena, input->def.key_count, rows->rows);
-        uint32_t *ids = leat_arena_alloc(arena, (rows->rows + 1) * sizeof *ids), outs = 0, ins = 0;
-        uint32_t *last = leat_arena_alloc(arena, (rows->rows + 1) * sizeof *last);
-        uint32_t *out = leat_arena_alloc(arena, (rows->rows + 1) * sizeof *out),
-                 *in = leat_arena_alloc(arena, (rows->rows + 1) * sizeof *in);
-        struct leat_batch *old, key_rows = {.column_count = input->def.key_count};
-        uint64_t *found;
-        leat_keys_add(keys, rows, ids);
-        for (uint32_t i = 0; i < rows->rows; i++)
-                last[ids[i]] = i;
-        key_rows.rows = leat_keys_count(keys);
-        key_rows.columns = leat_arena_zalloc(arena, (input->def.key_count + 1) * sizeof *key_rows.columns);
-        leat_keys_columns(keys, arena, key_rows.columns);
-        LEAT_TRY(
-                leat_state_lookup(leat_tick_run_snapshot(&w->run), input->arr_id, &key_rows, arena, &old, &found, err));
-        for (uint32_t k = 0; k < key_rows.rows; k++) {
-                if (found[k >> 6] >> (k & 63) & 1)
-                        out[outs++] = k;
-                if (weights == NULL || weights[last[k]] > 0)
-                        in[ins++] = last[k];
-        }
-        int64_t *minus = leat_arena_alloc(arena, (outs + 1) * sizeof *minus);
-        for (uint32_t i = 0; i < outs; i++)
-                minus[i] = -1;
-        leat_delta_add(&input->changes, leat_batch_gather(arena, old, out, outs), minus);
-        leat_delta_add(&input->changes, leat_batch_gather(arena, rows, in, ins), NULL);
-        return 0;
 }
 
 static int keyed_apply(struct leat_worker *w, struct leat_input *input, struct leat_error *err)
@@ -98,7 +66,8 @@ static int keyed_apply(struct leat_worker *w, struct leat_input *input, struct l
                         weights[i] = input->rows.deleted[i >> 6] >> (i & 63) & 1 ? -1 : 1;
         }
         if (keyed_read(w, input))
-                LEAT_TRY(keyed_changes(w, input, rows, weights, err));
+                LEAT_TRY(leat_keyed_delta(w, input->arr_id, input->def.key_count, rows, weights, false, &input->changes,
+                                          err));
         return leat_tick_run_apply(&w->run, input->arr_id, rows, weights, err);
 }
 
@@ -137,14 +106,42 @@ static bool watermarks_moved(struct leat_worker *w)
         return false;
 }
 
+/* Jobs that are paused and miss what comes in this tick. */
+static void behind_note(struct leat_worker *w)
+{
+        for (uint32_t k = 0; k < w->work_count; k++) {
+                struct leat_work *work = w->works[k];
+                if (work->state == LEAT_WORK_RUNNING || work->state == LEAT_WORK_FILLING)
+                        work->behind_us = INT64_MIN;
+                if ((work->state != LEAT_WORK_PAUSED && work->state != LEAT_WORK_FAILED) ||
+                    work->behind_us != INT64_MIN || work->job == NULL)
+                        continue;
+                for (uint32_t n = 0; n < work->job->graph->object_count; n++) {
+                        const struct leat_input *input = leat_lane_find(&w->main, work->job->graph->objects[n]);
+                        const struct leat_work *view = leat_work_find(w, work->job->graph->objects[n]);
+                        for (uint32_t m = 0; input != NULL && m < input->mark_count; m++)
+                                work->behind_us = work->behind_us == INT64_MIN
+                                                          ? input->marks[m].append_us
+                                                          : LEAT_MIN(work->behind_us, input->marks[m].append_us);
+                        if (view != NULL && view->job != NULL && view->job->out.rows > 0 &&
+                            work->behind_us == INT64_MIN)
+                                work->behind_us = w->time_us;
+                }
+        }
+}
+
 static int jobs_run(struct leat_worker *w, struct leat_error *err)
 {
         for (uint32_t i = 0; i < w->work_count; i++) {
                 struct leat_work *work = w->works[i];
+                if (work->job != NULL) {
+                        leat_delta_clear(&work->job->out);
+                        work->job->out_rows = NULL;
+                }
+                if (work->missed_count > 0)
+                        LEAT_TRY(leat_work_missed_add(w, work, err));
                 if (work->state != LEAT_WORK_RUNNING && work->state != LEAT_WORK_FILLING)
                         continue;
-                if (work->job != NULL)
-                        leat_delta_clear(&work->job->out);
                 struct leat_error own = {0};
                 int rc = work->state == LEAT_WORK_RUNNING ? leat_work_run(w, work, &w->main, &own)
                                                           : leat_work_fill(w, work, &own);
@@ -177,6 +174,7 @@ static int lanes_merge(struct leat_worker *w, struct leat_error *err)
                 work->lane = NULL;
                 joined = true;
         }
+        w->dirty |= joined; /* the next tick tells the watermarks of inputs that are new here */
         for (uint32_t i = 0; joined && i < w->main.input_count; i++)
                 LEAT_TRY(leat_input_rebuild(w, &w->main, w->main.inputs[i], err));
         for (uint32_t i = 0; joined && i < w->work_count; i++)
@@ -195,6 +193,7 @@ static int tick_make(struct leat_worker *w, struct leat_error *err)
         w->run.tick = w->tick + 1;
         for (uint32_t i = 0; i < w->main.input_count; i++)
                 leat_input_time(w->main.inputs[i], w->time_us, mono);
+        LEAT_TRY(leat_upstreams_run(w, err));
         bool idle = w->main.records == 0 && !w->dirty && !any_filling(w);
         bool clock = watermarks_moved(w) && mono - w->last_commit_us >= PROGRESS_US;
         if (idle && !clock)
@@ -205,6 +204,8 @@ static int tick_make(struct leat_worker *w, struct leat_error *err)
                         rc = keyed_apply(w, w->main.inputs[i], err);
         if (rc == 0)
                 rc = jobs_run(w, err);
+        if (rc == 0)
+                behind_note(w);
         if (rc == 0 && (w->main.records > 0 || w->dirty || clock || w->run.section_count > 0)) {
                 w->dirty = false;
                 rc = leat_worker_commit(w, err);
@@ -217,6 +218,14 @@ static int tick_make(struct leat_worker *w, struct leat_error *err)
         return rc;
 }
 
+static bool upstream_reading(const struct leat_worker *w)
+{
+        for (uint32_t i = 0; i < w->up_count; i++)
+                if (w->ups[i]->reading)
+                        return true;
+        return false;
+}
+
 /* ---- the loop ----------------------------------------------------------------------------------------- */
 static int read_main(struct leat_worker *w, struct leat_error *err)
 {
@@ -227,14 +236,15 @@ static int read_main(struct leat_worker *w, struct leat_error *err)
         int64_t gap = LEAT_MIN(LEAT_MAX(12 * w->tick_us, least), most), next = w->tick_begun_us + gap;
         uint64_t records = (uint64_t)leat_param(LEAT_P_WORKER_TICK_RECORDS);
         size_t bytes = (size_t)leat_param(LEAT_P_WORKER_TICK_BYTES);
-        int64_t first = any_filling(w) ? now : now + CATALOG_POLL_US;
-        if (w->main.input_count == 0) {
-                leat_os_sleep_us(any_filling(w) ? 0 : CATALOG_POLL_US);
+        int64_t first = any_filling(w) || leat_upstreams_loading(w) ? now : now + CATALOG_POLL_US;
+        if (w->main.input_count == 0 && !upstream_reading(w)) {
+                leat_os_sleep_us(first == now ? 0 : CATALOG_POLL_US);
                 w->tick_begun_us = leat_os_monotonic_us();
                 return 0;
         }
         int rc = leat_lane_fill(w, &w->main, NULL, first, records, bytes, &failed, &own);
-        if (rc == 0 && w->main.records > 0 && w->main.records < records && leat_os_monotonic_us() < next)
+        uint64_t got = w->main.records + w->up_records;
+        if (rc == 0 && got > 0 && got < records && leat_os_monotonic_us() < next)
                 rc = leat_lane_fill(w, &w->main, NULL, next, records, bytes, &failed, &own);
         w->tick_begun_us = leat_os_monotonic_us();
         if (failed != NULL)
@@ -317,6 +327,7 @@ static void session_close(struct leat_worker *w)
         for (uint32_t i = 0; i < w->work_count; i++)
                 leat_work_free(w->works[i]);
         free(w->works);
+        leat_upstreams_done(w);
         leat_lane_done(&w->main);
         if (w->state != NULL)
                 leat_state_close(w->state);
@@ -344,6 +355,7 @@ static int session_loop(struct leat_worker *w, struct leat_error *err)
                 LEAT_TRY(rc);
                 LEAT_TRY(housekeeping(w, err));
                 leat_lane_reset(&w->main);
+                leat_upstreams_reset(w);
                 LEAT_TRY(lanes_merge(w, err));
                 leat_arena_reset(w->arena);
         }

@@ -92,8 +92,10 @@ struct leat_work {
         uint32_t start_count;
         struct leat_tick_position *parked; /* PAUSED, WAITING: where it goes on */
         uint32_t parked_count;
-        bool begun;    /* its first tick is in the state */
-        uint8_t start; /* enum leat_start */
+        bool begun;       /* its first tick is in the state */
+        bool was_running; /* opened as paused, but ran in the last tick */
+        bool time_held;   /* while it fills: rows of a view's snapshot come last, and must not be late */
+        uint8_t start;    /* enum leat_start */
         int64_t start_us;
         int64_t fill_total;
         int64_t told_us;           /* when the catalog was told last */
@@ -103,7 +105,54 @@ struct leat_work {
         struct leat_tick_refused *refused;
         uint32_t refused_count;
         int64_t watermark_us;
+        struct leat_tick_missed *missed; /* PAUSED, and until it runs again: what its views and keyed topics changed */
+        uint32_t missed_count;
+        int64_t behind_us; /* PAUSED: append time of the first record that it did not take; INT64_MIN: none */
         _Atomic uint64_t *stat_in, *stat_out, *stat_late, *stat_state, *stat_watermark, *stat_time;
+};
+
+/* ---- views of other pipelines --------------------------------------------------------------- */
+/*
+ * What jobs here see of a view there: its rows, copied into an arrangement of
+ * ours, and as `work` a view that is always up to the upstream's tick.
+ */
+struct leat_mirror {
+        struct leat_work work; /* job: reads arrangement 0 of the view, under our number; runs nothing */
+        uint64_t source_arr;   /* there */
+        uint64_t *under;       /* the view, and those of its pipeline that it stands on */
+        uint32_t under_count;
+        uint64_t *reads; /* topics and views of other pipelines that these read */
+        uint32_t read_count;
+        struct leat_tick_position *covers; /* of topics, which it had read by the upstream's tick */
+        uint32_t cover_count;
+        bool loaded; /* whole: follows the ticks */
+        bool served; /* has been running there: jobs may join */
+};
+
+/* Another pipeline, followed by its tick topic. */
+struct leat_upstream {
+        char *pipeline;
+        char name[256]; /* of its tick topic */
+        uint32_t tag;   /* in the main lane's reader */
+        struct leat_feed_topic topic;
+        bool placed;  /* the loaded mirrors stand at its tick */
+        bool reading; /* its topic is in the main lane's reader */
+        bool lost;    /* ticks that come next are gone: go on by the difference to its newest manifest */
+        struct leat_tick_reader *ticks;
+        uint64_t incarnation;
+        int64_t tick, time_us, offset, end; /* offset: behind that tick */
+        int32_t leader_epoch;
+        int64_t newest_event_us, newest_append_us;
+        int64_t retry_us; /* monotonic: not before */
+        struct leat_mirror **mirrors;
+        uint32_t mirror_count, mirror_cap;
+        const struct leat_record **records; /* fetched for this tick */
+        uint32_t record_count, record_cap;
+        /* loading */
+        struct leat_state *load; /* its state, at our tick */
+        struct leat_state_snapshot *load_snapshot;
+        struct leat_scan *load_scan; /* of load_mirror */
+        struct leat_mirror *load_mirror;
 };
 
 /* A tick that is on its way to the log. */
@@ -114,6 +163,10 @@ struct leat_flight {
         uint32_t last_count;
 };
 #define LEAT_FLIGHTS_MAX 4
+struct leat_tick_cut {
+        int64_t offset;
+        uint64_t tick_bytes;
+};
 
 struct leat_worker {
         const struct leat_worker_options *options;
@@ -129,6 +182,12 @@ struct leat_worker {
         struct leat_lane main;
         struct leat_work **works; /* a view stands behind those that it reads */
         uint32_t work_count, work_cap;
+        struct leat_upstream **ups; /* pipelines whose views jobs here read */
+        uint32_t up_count, up_cap;
+        uint32_t up_tag;
+        uint64_t up_records;      /* fetched for this tick */
+        bool swept;               /* arrangements that nobody owns are gone */
+        bool read_elsewhere;      /* other pipelines read views of this one */
         struct leat_arena *arena; /* of the tick */
         struct leat_tick_run run;
         int64_t tick;    /* last one made */
@@ -139,6 +198,9 @@ struct leat_worker {
         bool refused_sent;                    /* and not known to be durable */
         int64_t published_tick, published_offset, space_us, published_us;
         uint64_t unpublished_bytes;
+        uint64_t tick_bytes;           /* written by this session */
+        struct leat_tick_cut cuts[64]; /* where manifests of this session stood: the tick topic may be cut there */
+        uint32_t cut_count;
         int64_t tick_us;       /* cost of the last ticks, smoothed */
         int64_t tick_begun_us; /* monotonic */
         int64_t last_commit_us, grown_us;
@@ -212,12 +274,89 @@ const struct leat_tick_position *leat_position_find(const struct leat_tick_posit
 void leat_positions_keep(struct leat_tick_position **io_positions, uint32_t *io_count,
                          const struct leat_tick_position *from, uint32_t count);
 
+/* ---- what a paused job misses (stream_missed.c) ------------------------------------------------------- */
+/* A running job stops: from now on changes of the views and keyed topics that it reads are kept. */
+int leat_work_missed_open(struct leat_worker *w, struct leat_work *work, struct leat_error *err) LEAT_NODISCARD;
+/* Takes over what the last tick names. */
+void leat_work_missed_restore(struct leat_work *work, const struct leat_tick_job *last);
+/* Keeps this tick's changes. */
+int leat_work_missed_add(struct leat_worker *w, struct leat_work *work, struct leat_error *err) LEAT_NODISCARD;
+/* The arrangement for @object_id; 0: none. */
+uint64_t leat_work_missed_arr(const struct leat_work *work, uint64_t object_id);
+/* Nothing can be kept for @object_id: the job cannot go on. */
+void leat_work_missed_lose(struct leat_worker *w, struct leat_work *work, uint64_t object_id);
+/* The job has taken everything. */
+void leat_work_missed_drop(struct leat_worker *w, struct leat_work *work);
+int leat_missed_define(struct leat_state *state, struct leat_arena *arena, const struct leat_snapshot *objects,
+                       const struct leat_tick *tick, struct leat_error *err) LEAT_NODISCARD;
+
 /* ---- filling (stream_fill.c) ---------------------------------------------------------------------- */
 /* Opens the job's own lane at its parked positions, or at its start. */
 int leat_work_lane_open(struct leat_worker *w, struct leat_work *work, const struct leat_snapshot *objects,
                         struct leat_error *err) LEAT_NODISCARD;
 /* The next slice of a job that fills; may end with it running. */
 int leat_work_fill(struct leat_worker *w, struct leat_work *work, struct leat_error *err) LEAT_NODISCARD;
+
+/* ---- other pipelines (stream_upstream.c) ----------------------------------------------------------- */
+/* Follows the pipelines of the views that the works read, and no others. @objects: the catalog. */
+int leat_upstreams_sync(struct leat_worker *w, const struct leat_snapshot *objects,
+                        struct leat_error *err) LEAT_NODISCARD;
+void leat_upstreams_done(struct leat_worker *w);
+/* Ends a copy that is being made. */
+void leat_upstream_close(struct leat_upstream *up);
+/* NULL: no mirror of that view. */
+struct leat_mirror *leat_mirror_find(struct leat_worker *w, uint64_t view_id);
+/* Takes a fetched batch of ticks; false when @batch is of a topic that is none's. */
+bool leat_upstream_take(struct leat_worker *w, const struct leat_feed_batch *batch);
+/* True when the partition under @tag that cannot be read any more was an upstream's. */
+bool leat_upstream_failed(struct leat_worker *w, uint32_t tag, const struct leat_error *why);
+/* The part of a tick: opens, loads, applies what was fetched; sets w->dirty when something moved that our jobs or their
+ * readers can see. */
+int leat_upstreams_run(struct leat_worker *w, struct leat_error *err) LEAT_NODISCARD;
+/* Forgets the tick's records and changes. */
+void leat_upstreams_reset(struct leat_worker *w);
+/* True while a mirror is being loaded: ticks follow each other. */
+bool leat_upstreams_loading(const struct leat_worker *w);
+/* What the commit says of them, positions and inputs included. */
+uint32_t leat_upstreams_positions(struct leat_worker *w, struct leat_tick_position *out);
+uint32_t leat_upstreams_inputs(struct leat_worker *w, struct leat_tick_input *out);
+void leat_upstreams_fill(struct leat_worker *w, struct leat_tick *tick);
+/* Recovery: the arrangements of the mirrors that @tick names. */
+int leat_mirrors_define(struct leat_state *state, struct leat_arena *arena, const struct leat_snapshot *objects,
+                        const struct leat_tick *tick, struct leat_error *err) LEAT_NODISCARD;
+
+/* Shared by stream_upstream.c and stream_place.c: */
+struct leat_mirror *leat_upstream_mirror(struct leat_upstream *up, uint64_t source_arr);
+struct leat_mirror *leat_upstream_unloaded(const struct leat_upstream *up);
+const struct leat_tick_job *leat_upstream_job(const struct leat_tick *tick, uint64_t view_id);
+/* What the commit says about our views; true when something moved that can be seen. */
+bool leat_upstream_commit(struct leat_upstream *up, const struct leat_tick *tick);
+void leat_upstream_reading_end(struct leat_worker *w, struct leat_upstream *up);
+/* The topic there, when its worker has made it. */
+int leat_upstream_topic(struct leat_worker *w, struct leat_upstream *up, struct leat_feed_topic *ret_topic,
+                        bool *ret_is, struct leat_error *err) LEAT_NODISCARD;
+/* Everything anew from the newest manifest: views that we have by their difference, new ones by slices. */
+int leat_upstream_place(struct leat_worker *w, struct leat_upstream *up, struct leat_error *err) LEAT_NODISCARD;
+/* A view that is new here while others follow: its rows at our tick. */
+int leat_upstream_place_one(struct leat_worker *w, struct leat_upstream *up, struct leat_error *err) LEAT_NODISCARD;
+/* One slice of the rows that a new mirror gets. */
+int leat_upstream_slice(struct leat_worker *w, struct leat_upstream *up, struct leat_error *err) LEAT_NODISCARD;
+
+/* ---- copies of views (stream_mirror.c) --------------------------------------------------------------- */
+/* Its changes in a tick of the upstream. */
+int leat_mirror_apply(struct leat_worker *w, struct leat_mirror *mirror, const struct leat_batch *rows,
+                      const int64_t *weights, struct leat_error *err) LEAT_NODISCARD;
+/* Makes the mirror what @snapshot has, in one step, as changes. LEAT_EUNSUPPORTED, with the reason, when that is not
+ * possible: rows have been forgotten meanwhile, an append-only view has lost rows, or it is too much for one tick. */
+int leat_mirror_diff(struct leat_worker *w, struct leat_mirror *mirror, struct leat_state_snapshot *snapshot,
+                     int64_t watermark_us, struct leat_error *err) LEAT_NODISCARD;
+/* Empties it: a new arrangement. */
+int leat_mirror_reset(struct leat_worker *w, struct leat_mirror *mirror, struct leat_error *err) LEAT_NODISCARD;
+/* Changes of a MAP by @rows and @weights (NULL: all come) as rows that go and rows that come, into @out. @append_only:
+ * only rows whose key is new. */
+int leat_keyed_delta(struct leat_worker *w, uint64_t arr, uint32_t key_count, struct leat_batch *rows,
+                     const int64_t *weights, bool append_only, struct leat_delta *out,
+                     struct leat_error *err) LEAT_NODISCARD;
 
 /* ---- rows that cannot be computed (stream_bad.c) ---------------------------------------------------- */
 /* After @io_err of a run that changed nothing: finds the rows of the topics in @lane that an expression of the job cannot

@@ -138,7 +138,7 @@ static int work_open(struct leat_worker *w, const struct leat_object *object, co
         work->name = leat_strdup(object->name);
         work->start = object->view->start;
         work->start_us = object->view->start_us;
-        work->watermark_us = INT64_MIN;
+        work->watermark_us = work->behind_us = INT64_MIN;
         work->state = LEAT_WORK_WAITING;
         stats_open(w, work);
         if (w->work_count == w->work_cap) {
@@ -152,6 +152,7 @@ static int work_open(struct leat_worker *w, const struct leat_object *object, co
         if (last != NULL) {
                 work->begun = true;
                 work->job->first_tick = false;
+                work->behind_us = last->behind_us;
                 work->job->watermark_us = work->watermark_us = last->watermark_us;
                 work->late_rows = last->late_rows;
                 for (uint32_t i = 0; i < w->last.refused_count; i++)
@@ -170,7 +171,10 @@ static int work_open(struct leat_worker *w, const struct leat_object *object, co
                 leat_positions_keep(&work->parked, &work->parked_count, last->lane, last->lane_count);
         else if (last != NULL)
                 leat_positions_keep(&work->parked, &work->parked_count, w->last.positions, w->last.position_count);
+        if (last != NULL)
+                leat_work_missed_restore(work, last);
         if (failed || object->view->paused) {
+                work->was_running = last != NULL && last->state == LEAT_TICK_RUNNING;
                 work->state = failed ? state : LEAT_WORK_PAUSED;
                 snprintf(work->reason, sizeof work->reason, "%s", failed ? reason : "paused by ALTER JOB");
                 return 0;
@@ -184,6 +188,7 @@ static void work_drop(struct leat_worker *w, uint32_t index)
         struct leat_error ignored;
         for (uint32_t i = 0; i < work->arr_count; i++)
                 (void)!leat_state_drop(w->state, work->first_arr + i, &ignored);
+        leat_work_missed_drop(w, work);
         leat_diag(LEAT_DIAG_INFO, "stream", "job ends", "view=%s", work->name);
         leat_work_free(work);
         memmove(w->works + index, w->works + index + 1, (w->work_count - index - 1) * sizeof(*w->works));
@@ -232,13 +237,14 @@ static void works_sort(struct leat_worker *w)
         }
 }
 
-/* A job goes on from the positions where it stopped. What views and keyed topics that it reads have changed meanwhile is
- * kept nowhere: reading them anew would count twice. */
+/* A job goes on from the positions where it stopped, and with what was kept of the changes of views and keyed topics;
+ * without that, reading them anew would count twice. */
 static int resume_check(const struct leat_work *work, struct leat_error *err)
 {
         const struct leat_stream_graph *graph = work->job->graph;
-        for (uint32_t i = 0; i < graph->node_count; i++)
-                if (graph->nodes[i].op == LEAT_OP_SOURCE && graph->nodes[i].kind != LEAT_STREAM_TOPIC)
+        for (uint32_t i = 0; i < graph->node_count && work->missed_count > 0; i++)
+                if (graph->nodes[i].op == LEAT_OP_SOURCE && graph->nodes[i].kind != LEAT_STREAM_TOPIC &&
+                    leat_work_missed_arr(work, graph->nodes[i].object_id) == 0)
                         return leat_error_set(
                                 err, LEAT_EUNSUPPORTED,
                                 "it reads %s, whose changes were missed: drop the view and create it again",
@@ -278,6 +284,43 @@ static int view_sync(struct leat_worker *w, const struct leat_object *object, co
         return rc;
 }
 
+static bool arr_owned(struct leat_worker *w, uint64_t arr)
+{
+        for (uint32_t i = 0; i < w->work_count; i++) {
+                const struct leat_work *work = w->works[i];
+                if (arr >= work->first_arr && arr < work->first_arr + work->arr_count)
+                        return true;
+                for (uint32_t k = 0; k < work->missed_count; k++)
+                        if (work->missed[k].arr_id == arr)
+                                return true;
+        }
+        for (uint32_t i = 0; i < w->main.input_count; i++)
+                if (w->main.inputs[i]->keyed && w->main.inputs[i]->arr_id == arr)
+                        return true;
+        for (uint32_t i = 0; i < w->up_count; i++)
+                for (uint32_t k = 0; k < w->ups[i]->mirror_count; k++)
+                        if (w->ups[i]->mirrors[k]->work.first_arr == arr)
+                                return true;
+        return false;
+}
+
+/* What was given up while the worker was away, or shortly before, goes. */
+static void arrs_sweep(struct leat_worker *w)
+{
+        struct leat_error ignored;
+        uint32_t count = leat_state_list(w->state, NULL, 0);
+        uint64_t *arrs = leat_calloc(count + 1, sizeof *arrs);
+        count = LEAT_MIN(count, leat_state_list(w->state, arrs, count));
+        bool known = true; /* a graph that could not be read does not tell what it owns */
+        for (uint32_t i = 0; i < w->work_count; i++)
+                known &= w->works[i]->arr_count > 0;
+        for (uint32_t i = 0; i < count && known; i++)
+                if (!arr_owned(w, arrs[i]))
+                        (void)!leat_state_drop(w->state, arrs[i], &ignored);
+        free(arrs);
+        w->swept = true;
+}
+
 int leat_works_sync(struct leat_worker *w, struct leat_error *err)
 {
         uint64_t version;
@@ -314,6 +357,16 @@ int leat_works_sync(struct leat_worker *w, struct leat_error *err)
         if (rc == 0) {
                 inputs_drop(w);
                 works_sort(w);
+                rc = leat_upstreams_sync(w, objects, err);
+        }
+        for (uint32_t i = 0; rc == 0 && i < w->work_count; i++)
+                if (w->works[i]->was_running) { /* what it reads is known now */
+                        w->works[i]->was_running = false;
+                        rc = leat_work_missed_open(w, w->works[i], err);
+                }
+        if (rc == 0 && !w->swept)
+                arrs_sweep(w);
+        if (rc == 0) {
                 rc = leat_lane_rebuild(w, &w->main, err);
         }
         for (uint32_t i = 0; rc == 0 && i < w->work_count; i++)

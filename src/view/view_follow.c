@@ -25,15 +25,18 @@ enum { FOLLOW_POLL_BYTES = 8 * 1024 * 1024 };
 #define FOLLOW_AHEAD_US (1000LL * 1000)
 
 /* ---- known views ---------------------------------------------------------------------- */
-static void add_inputs(const struct leat_snapshot *snap, const struct leat_object *o, uint64_t *inputs,
-                       uint32_t *io_count, uint32_t max)
+static void add_inputs(const struct leat_snapshot *snap, const char *pipeline, const struct leat_object *o,
+                       uint64_t *inputs, uint32_t *io_count, uint64_t *under, uint32_t *io_under, uint32_t max)
 {
         for (uint32_t i = 0; i < o->read_count; i++) {
                 const struct leat_object *in = leat_snapshot_get(snap, o->reads[i]);
                 if (in == NULL)
                         continue;
-                if (in->kind != LEAT_OBJECT_TOPIC)
-                        add_inputs(snap, in, inputs, io_count, max);
+                bool here = in->kind != LEAT_OBJECT_MATVIEW || strcmp(in->view->pipeline, pipeline) == 0;
+                if (in->kind == LEAT_OBJECT_MATVIEW && here && *io_under < max)
+                        under[(*io_under)++] = in->id;
+                if (in->kind != LEAT_OBJECT_TOPIC && here)
+                        add_inputs(snap, pipeline, in, inputs, io_count, under, io_under, max);
                 else if (*io_count < max)
                         inputs[(*io_count)++] = in->id;
         }
@@ -53,11 +56,13 @@ static int know_view(struct view_follower *f, const struct leat_snapshot *snap, 
         struct leat_stream_graph *graph;
         LEAT_TRY(leat_stream_graph_decode(arena, o->view->graph, &graph, err));
         uint64_t *inputs = leat_arena_alloc(arena, 64 * sizeof *inputs);
+        uint64_t *under = leat_arena_alloc(arena, 64 * sizeof *under);
         k->id = o->id;
         k->def = leat_stream_arr_def(graph, 0);
         k->arr = k->def.id;
         k->inputs = inputs;
-        add_inputs(snap, o, inputs, &k->input_count, 64);
+        k->under = under;
+        add_inputs(snap, f->pipeline, o, inputs, &k->input_count, under, &k->under_count, 64);
         k->moved = moved_before(f, o->id) + 1; /* learning happens when something is new */
         return leat_state_def(f->state, k->arr) != NULL ? 0 : leat_state_define(f->state, &k->def, err);
 }
@@ -277,8 +282,9 @@ static void look_ahead(struct view_follower *f)
                 const char *name = NULL;
                 struct leat_feed_topic topic;
                 int64_t done = 0, end = 0;
-                if (leat_snapshot_get(snap, in->object_id) != NULL)
-                        name = leat_snapshot_get(snap, in->object_id)->name;
+                const struct leat_object *object = leat_snapshot_get(snap, in->object_id);
+                if (object != NULL && object->kind == LEAT_OBJECT_TOPIC) /* views there are looked at there */
+                        name = object->name;
                 if (name != NULL && leat_feed_topic(f->feed, name, &topic, NULL) == 0 &&
                     leat_feed_offsets(f->feed, name, LEAT_FEED_LATEST, ends, LEAT_MIN(topic.partitions, 256), NULL) ==
                             0) {
@@ -498,24 +504,77 @@ int leat_picture_get(struct leat_views *views, const char *pipeline, int64_t tim
 }
 
 /* ---- waiting ------------------------------------------------------------------------------------------- */
-static bool covers(const struct leat_tick *tick, uint64_t view_id, const struct leat_tick_position *positions,
+/* False when @want's topic is among @have, but not as far as @want. */
+static bool reaches(const struct leat_tick_position *have, uint32_t count, const struct leat_tick_position *want)
+{
+        bool topic = false, done = want->offset == 0;
+        for (uint32_t i = 0; i < count && !done; i++) {
+                bool same = memcmp(&have[i].topic, &want->topic, sizeof want->topic) == 0;
+                topic |= same;
+                done = same && have[i].partition == want->partition && have[i].offset >= want->offset;
+        }
+        return done || !topic;
+}
+
+/* What the pipeline has read by itself, and what it has by others. */
+static bool covers(const struct view_follower *f, uint64_t view_id, const struct leat_tick_position *positions,
                    uint32_t count)
 {
+        const struct leat_tick *tick = f->picture->tick;
         bool running = false;
         for (uint32_t j = 0; j < tick->job_count; j++)
                 running |= tick->jobs[j].view_id == view_id && tick->jobs[j].state != LEAT_TICK_FILLING;
+        for (uint32_t j = 0; j < tick->job_count && count > 0; j++)
+                running &= tick->jobs[j].state != LEAT_TICK_FILLING ||
+                           !leat_view_is_under(f, view_id, tick->jobs[j].view_id);
         for (uint32_t i = 0; running && i < count; i++) {
-                bool input = false, done = false;
-                for (uint32_t k = 0; k < tick->input_count; k++)
-                        input |= memcmp(&tick->inputs[k].topic, &positions[i].topic, sizeof positions[i].topic) == 0;
-                for (uint32_t k = 0; k < tick->position_count; k++)
-                        done |= memcmp(&tick->positions[k].topic, &positions[i].topic, sizeof positions[i].topic) ==
-                                        0 &&
-                                tick->positions[k].partition == positions[i].partition &&
-                                tick->positions[k].offset >= positions[i].offset;
-                running = !input || done || positions[i].offset == 0;
+                running = reaches(tick->positions, tick->position_count, &positions[i]);
+                for (uint32_t u = 0; u < tick->upstream_count; u++)
+                        for (uint32_t m = 0; running && m < tick->upstreams[u].mirror_count; m++) {
+                                const struct leat_tick_mirror *mirror = &tick->upstreams[u].mirrors[m];
+                                running = !leat_view_is_input(f, view_id, mirror->view_id) ||
+                                          reaches(mirror->covers, mirror->cover_count, &positions[i]);
+                        }
         }
         return running;
+}
+
+/* A paused view among the view and those that it stands on, which misses what is wanted; 0: none. */
+static uint64_t paused_under(struct leat_views *views, const struct view_follower *f, uint64_t view_id,
+                             const struct leat_tick_position *positions, uint32_t count, uint32_t depth)
+{
+        const struct leat_tick *tick = f != NULL && f->picture != NULL ? f->picture->tick : NULL;
+        for (uint32_t j = 0; tick != NULL && j < tick->job_count; j++) {
+                const struct leat_tick_job *job = &tick->jobs[j];
+                bool has = job->lane_count > 0;
+                if (job->state != LEAT_TICK_PAUSED || job->behind_us == INT64_MIN ||
+                    (job->view_id != view_id && !leat_view_is_under(f, view_id, job->view_id)))
+                        continue;
+                for (uint32_t i = 0; has && i < count; i++)
+                        has = reaches(job->lane, job->lane_count, &positions[i]);
+                if (!has)
+                        return job->view_id;
+        }
+        for (uint32_t u = 0; tick != NULL && u < tick->upstream_count && depth < UPSTREAM_DEPTH_MAX; u++)
+                for (uint32_t m = 0; m < tick->upstreams[u].mirror_count; m++) {
+                        const struct leat_tick_upstream *up = &tick->upstreams[u];
+                        uint64_t paused = 0;
+                        if (leat_view_is_input(f, view_id, up->mirrors[m].view_id))
+                                paused = paused_under(views, leat_view_follower_find(views, up->pipeline),
+                                                      up->mirrors[m].view_id, positions, count, depth + 1);
+                        if (paused != 0)
+                                return paused;
+                }
+        return 0;
+}
+
+uint64_t leat_views_paused(struct leat_views *views, const char *pipeline, uint64_t view_id,
+                           const struct leat_tick_position *positions, uint32_t count)
+{
+        pthread_mutex_lock(&views->mutex);
+        uint64_t paused = paused_under(views, leat_view_follower_find(views, pipeline), view_id, positions, count, 0);
+        pthread_mutex_unlock(&views->mutex);
+        return paused;
 }
 
 int leat_views_wait(struct leat_views *views, const char *pipeline, uint64_t view_id,
@@ -527,7 +586,8 @@ int leat_views_wait(struct leat_views *views, const char *pipeline, uint64_t vie
         pthread_mutex_lock(&views->mutex);
         for (;;) {
                 const struct view_follower *f = leat_view_follower_find(views, pipeline);
-                done = f != NULL && f->picture != NULL && covers(f->picture->tick, view_id, positions, count);
+                done = f != NULL && f->picture != NULL && covers(f, view_id, positions, count) &&
+                       (count == 0 || paused_under(views, f, view_id, positions, count, 0) == 0);
                 if (done || leat_os_monotonic_us() >= end_us)
                         break;
                 (void)wait_until(views, LEAT_MIN(end_us, leat_os_monotonic_us() + 100000));

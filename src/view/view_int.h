@@ -7,13 +7,17 @@
 
 #include "leat/view.h"
 
+#define UPSTREAM_DEPTH_MAX 32u /* pipelines behind each other */
+
 /* One materialized view of a pipeline, as its follower knows it. */
 struct view_known {
         uint64_t id;
         uint64_t arr; /* arrangement 0 */
         struct leat_arr_def def;
-        uint32_t input_count; /* topics, views on views resolved */
+        uint32_t input_count; /* topics and views of other pipelines, views of this one resolved */
         const uint64_t *inputs;
+        uint32_t under_count; /* views of this pipeline that it stands on */
+        const uint64_t *under;
         int64_t moved; /* under views->mutex: counts the ticks that changed it */
 };
 
@@ -69,6 +73,11 @@ struct leat_picture {
 
 /* A new picture, one reference; copies the commit. */
 struct leat_picture *leat_view_picture_new(const struct leat_tick *tick, struct leat_state *state);
+
+/* True when @object_id is an input of the view; view 0: any. The mutex is held. */
+bool leat_view_is_input(const struct view_follower *f, uint64_t view_id, uint64_t object_id);
+/* True when @below is a view of the same pipeline that the view stands on. The mutex is held. */
+bool leat_view_is_under(const struct view_follower *f, uint64_t view_id, uint64_t below);
 
 /* The follower of a pipeline; NULL: none. The mutex is held, unless only this thread adds followers. */
 struct view_follower *leat_view_follower_find(const struct leat_views *views, const char *pipeline);

@@ -24,8 +24,19 @@ struct leat_picture *leat_view_picture_new(const struct leat_tick *tick, struct 
         for (uint32_t i = 0; i < tick->job_count; i++) {
                 jobs[i].starts = copy(p->arena, jobs[i].starts, jobs[i].start_count * sizeof *jobs[i].starts);
                 jobs[i].lane = copy(p->arena, jobs[i].lane, jobs[i].lane_count * sizeof *jobs[i].lane);
+                jobs[i].missed = NULL; /* the worker's own */
+                jobs[i].missed_count = 0;
         }
         t->jobs = jobs;
+        struct leat_tick_upstream *ups = copy(p->arena, tick->upstreams, tick->upstream_count * sizeof *ups);
+        for (uint32_t i = 0; i < tick->upstream_count; i++) {
+                ups[i].pipeline = leat_arena_strdup(p->arena, ups[i].pipeline);
+                struct leat_tick_mirror *m = copy(p->arena, ups[i].mirrors, ups[i].mirror_count * sizeof *m);
+                for (uint32_t k = 0; k < ups[i].mirror_count; k++)
+                        m[k].covers = copy(p->arena, m[k].covers, m[k].cover_count * sizeof *m[k].covers);
+                ups[i].mirrors = m;
+        }
+        t->upstreams = ups;
         t->section_count = t->expire_count = 0;
         t->sections = NULL;
         t->expires = NULL;
@@ -81,7 +92,7 @@ int leat_picture_check(const struct leat_picture *picture, uint64_t view_id, con
 }
 
 /* True when @object_id is an input of the view; view 0: any. Called with the mutex held. */
-static bool is_input(const struct view_follower *f, uint64_t view_id, uint64_t object_id)
+bool leat_view_is_input(const struct view_follower *f, uint64_t view_id, uint64_t object_id)
 {
         for (uint32_t v = 0; f != NULL && v < f->known_count; v++) {
                 if (view_id != 0 && f->known[v].id != view_id)
@@ -90,6 +101,15 @@ static bool is_input(const struct view_follower *f, uint64_t view_id, uint64_t o
                         if (f->known[v].inputs[i] == object_id)
                                 return true;
         }
+        return false;
+}
+
+bool leat_view_is_under(const struct view_follower *f, uint64_t view_id, uint64_t below)
+{
+        for (uint32_t v = 0; f != NULL && v < f->known_count; v++)
+                for (uint32_t i = 0; f->known[v].id == view_id && i < f->known[v].under_count; i++)
+                        if (f->known[v].under[i] == below)
+                                return true;
         return false;
 }
 
@@ -109,22 +129,82 @@ static bool has_come(const struct leat_tick *tick, const struct view_ahead *ahea
         return false;
 }
 
-int64_t leat_picture_age_us(struct leat_views *views, const struct leat_picture *picture, uint64_t view_id)
+static bool is_further(const struct leat_tick_position *have, uint32_t count, const struct leat_tick_position *than)
 {
-        int64_t oldest_us = INT64_MAX, now_us = leat_os_now_us();
-        pthread_mutex_lock(&views->mutex);
-        const struct view_follower *f = leat_view_follower_find(views, picture->tick->pipeline);
-        for (uint32_t i = 0; i < picture->tick->input_count; i++) {
-                const struct leat_tick_input *in = &picture->tick->inputs[i];
-                if (in->oldest_unread_us != INT64_MIN && is_input(f, view_id, in->object_id))
+        for (uint32_t i = 0; i < count; i++)
+                if (have[i].partition == than->partition && have[i].offset > than->offset &&
+                    memcmp(&have[i].topic, &than->topic, sizeof than->topic) == 0)
+                        return true;
+        return false;
+}
+
+/* True when one of the topics that @mirror names has been read further by @tick, by itself or by others. */
+static bool is_behind(const struct leat_tick *tick, const struct leat_tick_mirror *mirror)
+{
+        for (uint32_t c = 0; c < mirror->cover_count; c++) {
+                if (is_further(tick->positions, tick->position_count, &mirror->covers[c]))
+                        return true;
+                for (uint32_t u = 0; u < tick->upstream_count; u++)
+                        for (uint32_t m = 0; m < tick->upstreams[u].mirror_count; m++)
+                                if (is_further(tick->upstreams[u].mirrors[m].covers,
+                                               tick->upstreams[u].mirrors[m].cover_count, &mirror->covers[c]))
+                                        return true;
+        }
+        return false;
+}
+
+static int64_t oldest_missing(struct leat_views *views, const struct leat_tick *tick, uint64_t view_id, uint32_t depth);
+
+/* What views of other pipelines that the view reads do not reflect, and what they have that it does not. */
+static int64_t oldest_upstream(struct leat_views *views, const struct view_follower *f, const struct leat_tick *tick,
+                               uint64_t view_id, uint32_t depth)
+{
+        int64_t oldest_us = INT64_MAX;
+        for (uint32_t u = 0; u < tick->upstream_count && depth < UPSTREAM_DEPTH_MAX; u++) {
+                const struct leat_tick_upstream *up = &tick->upstreams[u];
+                const struct view_follower *there = leat_view_follower_find(views, up->pipeline);
+                for (uint32_t m = 0; m < up->mirror_count; m++) {
+                        if (!leat_view_is_input(f, view_id, up->mirrors[m].view_id) || there == NULL ||
+                            there->picture == NULL)
+                                continue;
+                        const struct leat_tick *now = there->picture->tick;
+                        oldest_us = LEAT_MIN(oldest_us, oldest_missing(views, now, up->mirrors[m].view_id, depth + 1));
+                        if (now->tick > up->tick && is_behind(now, &up->mirrors[m]))
+                                oldest_us = LEAT_MIN(oldest_us, up->time_us);
+                }
+        }
+        return oldest_us;
+}
+
+/* Append time of the oldest record that the view does not reflect; INT64_MAX: it reflects all. The mutex is held. */
+static int64_t oldest_missing(struct leat_views *views, const struct leat_tick *tick, uint64_t view_id, uint32_t depth)
+{
+        int64_t oldest_us = INT64_MAX;
+        const struct view_follower *f = leat_view_follower_find(views, tick->pipeline);
+        for (uint32_t j = 0; j < tick->job_count; j++) {
+                const struct leat_tick_job *job = &tick->jobs[j];
+                if (job->behind_us != INT64_MIN &&
+                    (job->view_id == view_id || view_id == 0 || leat_view_is_under(f, view_id, job->view_id)))
+                        oldest_us = LEAT_MIN(oldest_us, job->behind_us);
+        }
+        for (uint32_t i = 0; i < tick->input_count; i++) {
+                const struct leat_tick_input *in = &tick->inputs[i];
+                if (in->oldest_unread_us != INT64_MIN && leat_view_is_input(f, view_id, in->object_id))
                         oldest_us = LEAT_MIN(oldest_us, in->oldest_unread_us);
         }
         for (uint32_t i = 0; f != NULL && i < f->ahead_count; i++)
-                if (f->ahead[i].since_us != 0 && !has_come(picture->tick, &f->ahead[i]) &&
-                    is_input(f, view_id, f->ahead[i].object_id))
+                if (f->ahead[i].since_us != 0 && !has_come(tick, &f->ahead[i]) &&
+                    leat_view_is_input(f, view_id, f->ahead[i].object_id))
                         oldest_us = LEAT_MIN(oldest_us, f->ahead[i].since_us);
+        return LEAT_MIN(oldest_us, oldest_upstream(views, f, tick, view_id, depth));
+}
+
+int64_t leat_picture_age_us(struct leat_views *views, const struct leat_picture *picture, uint64_t view_id)
+{
+        pthread_mutex_lock(&views->mutex);
+        int64_t oldest_us = oldest_missing(views, picture->tick, view_id, 0);
         pthread_mutex_unlock(&views->mutex);
-        return oldest_us == INT64_MAX ? 0 : LEAT_MAX(now_us - oldest_us, 0);
+        return oldest_us == INT64_MAX ? 0 : LEAT_MAX(leat_os_now_us() - oldest_us, 0);
 }
 
 int64_t leat_picture_newest_us(const struct leat_picture *picture, uint64_t view_id)

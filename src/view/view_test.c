@@ -56,7 +56,7 @@ static void world_open(struct world *w)
         w->tick_input.oldest_unread_us = INT64_MIN;
         w->tick_input.newest_event_us = 1234;
         w->position = (struct leat_tick_position){.topic = w->tick_input.topic, .partition = 0, .offset = 0};
-        w->job = (struct leat_tick_job){.view_id = VIEW_ID, .state = LEAT_TICK_RUNNING};
+        w->job = (struct leat_tick_job){.view_id = VIEW_ID, .state = LEAT_TICK_RUNNING, .behind_us = INT64_MIN};
         w->section.arr_id = ARR_ID;
         w->tick = (struct leat_tick){.pipeline = "main",
                                      .position_count = 1,

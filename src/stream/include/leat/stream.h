@@ -29,7 +29,7 @@ struct leat_stream_graph;
 enum leat_stream_kind {
         LEAT_STREAM_TOPIC = 1, /* append-only topic */
         LEAT_STREAM_KEYED = 2, /* topic with a PRIMARY KEY: lookup side of joins only */
-        LEAT_STREAM_VIEW = 3,  /* materialized view of the same pipeline */
+        LEAT_STREAM_VIEW = 3,  /* materialized view, of this pipeline or another */
 };
 
 /* One relation that the plan may read: the empty table that sql bound it against. Columns in the table's order; they
@@ -154,6 +154,37 @@ struct leat_tick_input {
 
 enum leat_tick_job_state { LEAT_TICK_FILLING = 1, LEAT_TICK_RUNNING = 2, LEAT_TICK_PAUSED = 3 };
 
+enum leat_mirror_state {
+        LEAT_MIRROR_LOADING = 1, /* not whole yet */
+        LEAT_MIRROR_SERVED = 2,  /* the view, at the upstream's tick */
+        LEAT_MIRROR_LOADED = 3,  /* the same, but it is still being filled there */
+};
+/* A view of another pipeline that jobs of this one read: a copy of its rows in an arrangement of this pipeline. */
+struct leat_tick_mirror {
+        uint64_t view_id;
+        uint64_t arr_id;
+        uint8_t state;        /* enum leat_mirror_state */
+        uint32_t cover_count; /* topics that the view had read by then, itself or by others */
+        const struct leat_tick_position *covers;
+};
+
+/* Another pipeline that this one follows, and how far: everything up to its tick is inside. */
+struct leat_tick_upstream {
+        const char *pipeline;
+        struct leat_topic_id topic; /* its tick topic; the offset is among the positions */
+        uint64_t incarnation;
+        int64_t tick;
+        int64_t time_us; /* of that tick */
+        uint32_t mirror_count;
+        const struct leat_tick_mirror *mirrors;
+};
+
+/* What a view or a keyed topic changed while a job that reads it was paused: an arrangement of rows and weights. */
+struct leat_tick_missed {
+        uint64_t object_id;
+        uint64_t arr_id; /* 0: not kept, the job cannot go on */
+};
+
 /* One job (materialized view) of the pipeline. While it fills, readers do not show it. */
 struct leat_tick_job {
         uint64_t view_id;
@@ -165,6 +196,9 @@ struct leat_tick_job {
         const struct leat_tick_position *starts; /* where it began */
         uint32_t lane_count;
         const struct leat_tick_position *lane; /* FILLING: its own positions */
+        int64_t behind_us; /* append time (lower bound) of the oldest record that a paused job does not reflect; INT64_MIN */
+        uint32_t missed_count; /* since it was paused, until it has caught up */
+        const struct leat_tick_missed *missed;
 };
 
 /* Records of a topic that did not fit, or could not be computed, up to this tick. */
@@ -200,6 +234,8 @@ struct leat_tick {
         const struct leat_tick_refused *refused;
         uint32_t expire_count;
         const struct leat_tick_expire *expires; /* after the sections: leat_state_expire */
+        uint32_t upstream_count;
+        const struct leat_tick_upstream *upstreams;
         uint32_t section_count;
         const struct leat_tick_section *sections;
         int64_t offset; /* reading: of the commit record in the tick topic */
@@ -227,6 +263,8 @@ int leat_tick_reader_feed(struct leat_tick_reader *reader, const struct leat_rec
                           const struct leat_tick **ret_tick, struct leat_error *err) LEAT_NODISCARD;
 /* The newest incarnation seen. */
 uint64_t leat_tick_reader_incarnation(const struct leat_tick_reader *reader);
+/* What workers older than @incarnation write is ignored from now on: for a reader that begins behind a fence. */
+void leat_tick_reader_fence(struct leat_tick_reader *reader, uint64_t incarnation);
 
 /* ---- checking the invariant --------------------------------------------------------------- */
 struct leat_verify_options {

@@ -66,6 +66,10 @@ int64_t leat_picture_newest_us(const struct leat_picture *picture, uint64_t view
 int leat_views_wait(struct leat_views *views, const char *pipeline, uint64_t view_id,
                     const struct leat_tick_position *positions, uint32_t count, int64_t timeout_us,
                     struct leat_error *err) LEAT_NODISCARD;
+/* The view, or the one among those that it stands on, which is paused by the newest tick and so misses some of @positions;
+ * 0: none. */
+uint64_t leat_views_paused(struct leat_views *views, const char *pipeline, uint64_t view_id,
+                           const struct leat_tick_position *positions, uint32_t count);
 /* A number that grows whenever the view changes; 0 when it never did or is unknown. */
 int64_t leat_views_moved(struct leat_views *views, uint64_t view_id);
 
