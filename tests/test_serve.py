@@ -99,7 +99,7 @@ def test_data_directory_is_waited_for(leat, new_leat):
 def test_data_directory_of_another_format(tmp_path):
     (tmp_path / "FORMAT").write_text("leat 99\n")
     for done in (run("serve", "--data", str(tmp_path), *ANY_DOORS), run("verify", "--data", str(tmp_path))):
-        assert done.returncode == 1 and 'says format "leat 99"; this program reads and writes "leat 1"' in done.stderr
+        assert done.returncode == 1 and 'says format "leat 99"; this program reads and writes "leat 2"' in done.stderr
     assert os.listdir(tmp_path) in (["FORMAT"], ["FORMAT", "lock"], ["lock", "FORMAT"])
 
 

@@ -50,7 +50,9 @@ struct serve {
         struct leat_stats *stats;
 };
 
-static const char data_format[] = "leat 1\n";
+/* Goes up when a program cannot read what an older one wrote: 2 since ticks hold what partitions have seen of time. */
+#define DATA_FORMAT "leat 2"
+static const char data_format[] = DATA_FORMAT "\n";
 
 int leat_data_dir_open(const char *dir, struct leat_error *err)
 {
@@ -71,7 +73,7 @@ int leat_data_dir_check(const char *dir, struct leat_error *err)
         if (rc == 0 && !leat_view_eq_str(leat_buf_view(&found), data_format)) {
                 const char *text = leat_buf_cstr(&found);
                 rc = leat_error_set(err, LEAT_EUNSUPPORTED,
-                                    "%s says format \"%.*s\"; this program reads and writes \"leat 1\"", path,
+                                    "%s says format \"%.*s\"; this program reads and writes \"" DATA_FORMAT "\"", path,
                                     (int)LEAT_MIN(strcspn(text, "\r\n"), (size_t)40), text);
                 leat_error_hint(err, "Use the version of leat that wrote it, or another --data directory.");
         }
