@@ -90,7 +90,7 @@ static void do_expire(struct world *w)
                 return;
         int64_t time = (int64_t)rng_below(&w->rng, 9000) - 3000;
         if (rng_below(&w->rng, 2))
-                time = time / 1000 * 1000;
+                time = time / 1000 * 1000 - (int64_t)rng_below(&w->rng, 2);
         CHECK_OK(leat_state_expire(w->writer, w->model.def.id, time, &err), &err);
         CHECK_OK(leat_state_expire(w->reader, w->model.def.id, time, &err), &err);
         log_add(w)->expire_us = time;
