@@ -101,9 +101,29 @@ static void stats_open(struct leat_broker *broker)
         broker->errors = leat_stats_slot(broker->stats, LEAT_M_BROKER_BAD_REQUESTS, "");
         broker->connections = leat_stats_slot(broker->stats, LEAT_M_BROKER_CONNECTIONS, "");
         broker->refused = leat_stats_slot(broker->stats, LEAT_M_BROKER_CONNECTIONS_REFUSED, "");
+        broker->log_syncs = leat_stats_slot(broker->stats, LEAT_M_LOG_SYNCS, "");
+        broker->log_sync_failures = leat_stats_slot(broker->stats, LEAT_M_LOG_SYNC_FAILURES, "");
+        broker->log_sync_time_us = leat_stats_slot(broker->stats, LEAT_M_LOG_SYNC_TIME, "");
+        broker->log_sealed = leat_stats_slot(broker->stats, LEAT_M_LOG_SEGMENTS_SEALED, "");
+        broker->log_removed = leat_stats_slot(broker->stats, LEAT_M_LOG_SEGMENTS_REMOVED, "");
+        broker->log_segments = leat_stats_slot(broker->stats, LEAT_M_LOG_SEGMENTS, "");
+        broker->log_bytes = leat_stats_slot(broker->stats, LEAT_M_LOG_SIZE, "");
 }
 
-static void topic_gauges(struct leat_broker *broker, const struct leat_log_topic *topic)
+static void log_counters_show(struct leat_broker *broker)
+{
+        struct leat_log_counters counters;
+        leat_log_counters(broker->log, &counters);
+        leat_stat_set(broker->log_syncs, counters.syncs);
+        leat_stat_set(broker->log_sync_failures, counters.sync_failures);
+        leat_stat_set(broker->log_sync_time_us, counters.sync_time_us);
+        leat_stat_set(broker->log_sealed, counters.sealed);
+        leat_stat_set(broker->log_removed, counters.removed);
+}
+
+/* Adds the topic's bytes and segments to @io_bytes and @io_segments. */
+static void topic_gauges(struct leat_broker *broker, const struct leat_log_topic *topic, uint64_t *io_bytes,
+                         uint64_t *io_segments)
 {
         int64_t bytes = 0;
         struct broker_part *first = NULL;
@@ -115,11 +135,13 @@ static void topic_gauges(struct leat_broker *broker, const struct leat_log_topic
                 leat_log_partition_state(part->log_part, &state);
                 leat_stat_set(part->end_offset, (uint64_t)state.high);
                 bytes += state.bytes;
+                *io_segments += state.segments;
                 if (i == 0)
                         first = part;
                 else
                         leat_broker_part_unref(part);
         }
+        *io_bytes += (uint64_t)bytes;
         if (first != NULL) {
                 leat_stat_set(first->topic_bytes, (uint64_t)bytes);
                 leat_broker_part_unref(first);
@@ -131,11 +153,15 @@ static void gauges_update(void *arg)
         struct leat_broker *broker = arg;
         struct leat_log_topic **topics;
         uint32_t count = leat_log_topics(broker->log, &topics);
+        uint64_t bytes = 0, segments = 0;
         for (uint32_t i = 0; i < count; i++) {
-                topic_gauges(broker, topics[i]);
+                topic_gauges(broker, topics[i], &bytes, &segments);
                 leat_log_topic_unref(topics[i]);
         }
         free(topics);
+        leat_stat_set(broker->log_bytes, bytes);
+        leat_stat_set(broker->log_segments, segments);
+        log_counters_show(broker);
         leat_stat_set(broker->refused, leat_listener_refused(broker->listener));
 }
 

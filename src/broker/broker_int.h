@@ -98,6 +98,8 @@ struct leat_broker {
         _Atomic uint64_t *errors;
         _Atomic uint64_t *connections;
         _Atomic uint64_t *refused;
+        _Atomic uint64_t *log_syncs, *log_sync_failures, *log_sync_time_us, *log_sealed, *log_removed, *log_segments,
+                *log_bytes;
 };
 
 /* Calls @fn(@arg) on @to; keeps the order of one sender's calls to one loop. Thread: any. */

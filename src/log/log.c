@@ -70,6 +70,15 @@ void leat_log_listen(struct leat_log *log, leat_log_moved_fn *fn, void *arg)
         log->moved = fn;
 }
 
+void leat_log_counters(struct leat_log *log, struct leat_log_counters *ret_counters)
+{
+        *ret_counters = (struct leat_log_counters){.syncs = atomic_load(&log->counters.syncs),
+                                                   .sync_failures = atomic_load(&log->counters.sync_failures),
+                                                   .sync_time_us = atomic_load(&log->counters.sync_time_us),
+                                                   .sealed = atomic_load(&log->counters.sealed),
+                                                   .removed = atomic_load(&log->counters.removed)};
+}
+
 /* ---- housekeeping ------------------------------------------------------------------ */
 
 void leat_log_tidy(struct leat_log *log, int64_t now_us)

@@ -303,6 +303,9 @@ struct leat_log {
         uint32_t doomed_count;
         _Atomic uint64_t version;
         _Atomic uint32_t partition_count;
+        struct {
+                _Atomic uint64_t syncs, sync_failures, sync_time_us, sealed, removed;
+        } counters;
 
         pthread_mutex_t ids_lock;
         uint64_t ids_next, ids_end;

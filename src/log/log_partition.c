@@ -201,6 +201,7 @@ void leat_log_partition_roll(struct leat_log_partition *part)
 
         if (!seg || seg->bytes == 0)
                 return;
+        atomic_fetch_add(&part->log->counters.sealed, 1);
         seg->sealed = true;
         seg->end = part->end;
         leat_buf_clear(&seg->roll_snapshot);

@@ -37,6 +37,8 @@ static void apply_start(struct leat_log_partition *part, int64_t start)
                 }
                 gone[count++] = leat_log_partition_take_seg(part, 0);
         }
+        if (count > 0)
+                atomic_fetch_add(&part->log->counters.removed, count);
         leat_log_memory_trim(&part->mem, part->start, INT64_MAX);
         pthread_mutex_unlock(&part->lock);
         for (uint32_t i = 0; i < count; i++) {

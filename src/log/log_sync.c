@@ -197,6 +197,7 @@ static bool round_begin(struct leat_log_partition *part, struct round *round)
 static int round_sync(struct leat_log_partition *part, struct round *round, struct leat_error *err)
 {
         struct leat_log_segment *seg = round->seg;
+        int64_t begun_us = leat_os_monotonic_us();
         int fd, rc = 0;
 
         if (round->write) {
@@ -206,6 +207,10 @@ static int round_sync(struct leat_log_partition *part, struct round *round, stru
         }
         if (rc == 0 && round->entry_dirty)
                 rc = leat_os_sync_dir(part->dir, err);
+        if (round->write || round->entry_dirty) {
+                atomic_fetch_add(&part->log->counters.syncs, 1);
+                atomic_fetch_add(&part->log->counters.sync_time_us, (uint64_t)(leat_os_monotonic_us() - begun_us));
+        }
         return rc;
 }
 
@@ -267,6 +272,8 @@ static struct leat_log_waiter *sync_failed(struct leat_log_partition *part, stru
         } else if (seg->synced > 0) {
                 seg->bytes = seg->synced;
                 seg->end = part->high;
+                if (!seg->sealed)
+                        atomic_fetch_add(&part->log->counters.sealed, 1);
                 seg->sealed = true;
                 seg->index_ready = seg->index_closed = false;
                 seg->pending_count = 0;
@@ -278,6 +285,7 @@ static struct leat_log_waiter *sync_failed(struct leat_log_partition *part, stru
                 }
                 leat_log_segment_unpin(seg);
         }
+        atomic_fetch_add(&part->log->counters.sync_failures, 1);
         part->end = part->high;
         part->generation++;
         part->sync_error = *cause;

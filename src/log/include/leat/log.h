@@ -61,6 +61,14 @@ int32_t leat_log_epoch(const struct leat_log *log);
 typedef void leat_log_moved_fn(void *arg, struct leat_log_partition *part);
 void leat_log_listen(struct leat_log *log, leat_log_moved_fn *fn, void *arg);
 
+/* What the log did since it was opened. */
+struct leat_log_counters {
+        uint64_t syncs, sync_failures, sync_time_us;
+        uint64_t sealed;  /* segments closed: full, old, after a failed write or sync */
+        uint64_t removed; /* segments removed by retention or DeleteRecords */
+};
+void leat_log_counters(struct leat_log *log, struct leat_log_counters *ret_counters);
+
 /* Next @count producer ids, never handed out before or again, over any crash
  * (durable in blocks of 1,000). Blocks once a block. */
 int leat_log_producer_ids(struct leat_log *log, uint32_t count, int64_t *ret_first,
