@@ -29,7 +29,7 @@ static const char usage[] =
 
 struct shell {
         struct cli_pg *pg;
-        const char *text;      /* of the statements that run, for the caret */
+        int line;              /* where the statements that run begin in their file, from 1 */
         pthread_mutex_t mutex; /* guards running */
         bool running;
 };
@@ -60,10 +60,9 @@ static void on_notice(void *arg, const char *severity, const char *message, cons
 }
 
 /* The line of the statement with a caret under the place, as psql shows it. */
-static void print_place(const char *text, int position)
+static void print_place(const char *text, int number, int position)
 {
         const char *at = text, *line = text;
-        int number = 1;
         for (int n = 1; n < position && *at != '\0';) {
                 if (*at == '\n') {
                         line = at + 1;
@@ -94,7 +93,7 @@ static bool run(struct shell *sh, const char *sql)
         if (rc == LEAT_EINVAL) {
                 fprintf(stderr, "%s:  %s\n", e.severity, e.message);
                 if (e.position > 0)
-                        print_place(sql, e.position);
+                        print_place(sql, sh->line, e.position);
                 if (e.hint[0] != '\0')
                         fprintf(stderr, "HINT:  %s\n", e.hint);
         } else if (rc != 0) {
@@ -144,15 +143,47 @@ static bool shell_command(struct shell *sh, const char *line)
         return line[1] != 'q';
 }
 
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int signo)
+{
+        (void)signo;
+        interrupted = 1;
+}
+
+/* A line of the terminal, NULL at its end; Ctrl-C throws away what was typed and begins anew, with @text emptied. While
+ * a line is read the signal goes to this thread, which the kernel prefers over the one that waits for it. */
+static char *read_line(struct leat_buf *text)
+{
+        char *line;
+        sigset_t set;
+        sigemptyset(&set);
+        sigaddset(&set, SIGINT);
+        do {
+                interrupted = 0;
+                pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+                line = readline(text->len == 0 ? "leat=> " : "leat-> ");
+                pthread_sigmask(SIG_BLOCK, &set, NULL);
+                if (interrupted) {
+                        free(line);
+                        leat_buf_clear(text);
+                        fputs("^C\n", stdout);
+                }
+        } while (interrupted);
+        return line;
+}
+
 static void interactive(struct shell *sh)
 {
         struct leat_buf text = LEAT_BUF_INIT;
         char *line, *home = getenv("HOME"), history_path[4096];
         snprintf(history_path, sizeof history_path, "%s/.leat_history", home == NULL ? "." : home);
+        struct sigaction action = {.sa_handler = on_interrupt}; /* no SA_RESTART: reading ends */
+        sigaction(SIGINT, &action, NULL);
         using_history();
         read_history(history_path);
         printf("leat %s: SQL shell. \\? helps, \\q ends.\n", LEAT_VERSION);
-        while ((line = readline(text.len == 0 ? "leat=> " : "leat-> ")) != NULL) {
+        while ((line = read_line(&text)) != NULL) {
                 if (text.len == 0 && line[0] == '\\') {
                         bool go_on = shell_command(sh, line);
                         free(line);
@@ -178,21 +209,35 @@ static void interactive(struct shell *sh)
         leat_buf_done(&text);
 }
 
+/* Statement by statement, where one ends with its line: a file may be larger than a message may be. */
 static int run_file(struct shell *sh, const char *path)
 {
         struct leat_buf text = LEAT_BUF_INIT;
         FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "r");
-        char piece[65536];
-        size_t n;
+        char *line = NULL;
+        size_t size = 0;
+        ssize_t n;
+        bool ok = true;
+        int number = 0;
         if (file == NULL) {
                 fprintf(stderr, "leat sql: cannot open %s\n", path);
                 return 1;
         }
-        while ((n = fread(piece, 1, sizeof piece, file)) > 0)
-                leat_buf_add(&text, piece, n);
+        while (ok && (n = getline(&line, &size, file)) > 0) {
+                number++;
+                if (text.len == 0)
+                        sh->line = number;
+                leat_buf_add(&text, line, (size_t)n);
+                if (memchr(line, ';', (size_t)n) == NULL || leat_sql_incomplete(leat_buf_view(&text)))
+                        continue;
+                ok = run(sh, leat_buf_cstr(&text));
+                leat_buf_clear(&text);
+        }
+        if (ok && strspn(leat_buf_cstr(&text), " \t\r\n") < text.len)
+                ok = run(sh, leat_buf_cstr(&text));
         if (file != stdin)
                 fclose(file);
-        bool ok = run(sh, leat_buf_cstr(&text));
+        free(line);
         leat_buf_done(&text);
         return ok ? 0 : 1;
 }
@@ -206,7 +251,7 @@ int leat_cli_sql(int argc, char **argv)
                                              {"--file", "-f", &file, NULL},
                                              {"--pg", NULL, &pg, NULL},
                                              {"--http", NULL, &http, NULL}};
-        struct shell sh = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+        struct shell sh = {.line = 1, .mutex = PTHREAD_MUTEX_INITIALIZER};
         struct leat_error err = {0};
         sigset_t set;
         pthread_t thread;
