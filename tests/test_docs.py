@@ -130,7 +130,8 @@ class Reader:
     def run_until(self, command, seconds):
         """Ctrl-C after @seconds; return code None when it ran till then. psql writes its buffer only at the end."""
         process = subprocess.Popen(command, cwd=self.folder, env=self.env, stdin=subprocess.DEVNULL, text=True,
-                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+                                   preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # ignored in what a shell runs with &
         try:
             out, err = process.communicate(timeout=seconds)
             return subprocess.CompletedProcess(command, process.returncode, out, err)
