@@ -3,7 +3,9 @@
  * leat/stream: rows that an expression cannot take (a cast, an overflow, a date
  * that is none). DuckDB ends the whole batch and names no row: the batch is
  * halved until single rows are left that fail by themselves. These go to the
- * topic's quarantine with the reason, the rest goes on.
+ * topic's quarantine with the reason, the rest goes on. Each half runs through all
+ * linear operators, lookups with them, so a row that fails on what it found in a
+ * keyed topic is found too.
  *
  * When the halves pass but the whole does not, it is an aggregate that overflows:
  * no row is to blame, and the job stops.
@@ -20,7 +22,7 @@ struct search {
         struct leat_stream_job *job;
         struct leat_input *input;
         struct leat_slot *slot;
-        struct leat_arena *arena;
+        struct leat_tick_run run; /* of one probe, not the worker's tick */
         uint64_t *skip;
         uint32_t found;
 };
@@ -31,8 +33,9 @@ static int halve(struct search *s, uint64_t from, uint64_t to, struct leat_error
         s->slot->ranged = true;
         s->slot->from = from;
         s->slot->to = to;
-        leat_arena_reset(s->arena);
-        int rc = leat_stream_job_probe(s->job, s->arena, &own);
+        leat_arena_reset(s->run.arena);
+        int rc = leat_stream_job_probe(s->job, &s->run, &own);
+        leat_tick_run_done(&s->run);
         if (rc == 0)
                 return 0;
         if (rc != LEAT_EINVAL && rc != LEAT_ERANGE && rc != LEAT_ETYPE) {
@@ -61,10 +64,22 @@ static struct leat_slot with_range(const struct leat_slot *slot, bool empty)
         return to;
 }
 
+/* What is left out is a record: a query that reads the topic twice goes without it in both places. */
+static uint64_t *skip_of(const struct leat_work *work, uint64_t **skips, uint32_t number, uint64_t rows,
+                         struct leat_arena *arena)
+{
+        const struct leat_node *nodes = work->job->graph->nodes;
+        for (uint32_t i = 0; i < number; i++)
+                if (skips[i] != NULL && nodes[i].object_id == nodes[number].object_id)
+                        return skips[i];
+        return leat_arena_zalloc(arena, (rows / 64 + 1) * 8);
+}
+
 int leat_work_bad_rows(struct leat_worker *w, struct leat_work *work, struct leat_lane *lane, struct leat_error *io_err)
 {
         const struct leat_stream_graph *graph = work->job->graph;
         struct leat_error first = *io_err;
+        uint64_t **skips = leat_arena_zalloc(w->arena, (graph->node_count + 1) * sizeof(*skips));
         uint32_t found = 0;
         int rc = 0;
         if (first.code != LEAT_EINVAL && first.code != LEAT_ERANGE && first.code != LEAT_ETYPE)
@@ -84,13 +99,14 @@ int leat_work_bad_rows(struct leat_worker *w, struct leat_work *work, struct lea
                                    .job = work->job,
                                    .input = input,
                                    .slot = slot,
-                                   .arena = leat_arena_new(0)};
-                s.skip = leat_arena_zalloc(w->arena, (slot->delta.rows / 64 + 1) * 8);
+                                   .run = {.arena = leat_arena_new(0), .state = w->state, .tick = w->run.tick}};
+                s.skip = skips[i] = skip_of(work, skips, i, slot->delta.rows, w->arena);
+                slot->skip = s.skip;
                 rc = halve(&s, 0, slot->delta.rows, io_err);
                 *slot = with_range(slot, true);
-                slot->skip = s.skip;
                 found += s.found;
-                leat_arena_free(s.arena);
+                free(s.run.snapshots);
+                leat_arena_free(s.run.arena);
         }
         for (uint32_t i = 0; i < graph->node_count; i++)
                 if (graph->nodes[i].op == LEAT_OP_SOURCE)

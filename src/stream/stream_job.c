@@ -437,41 +437,50 @@ int leat_stream_job_run(struct leat_stream_job *job, struct leat_tick_run *run, 
         return 0;
 }
 
-/* True when the node's statements read SOURCEs alone, through SELECT and UNION. */
-static bool reads_sources(const struct leat_stream_graph *graph, uint32_t number)
+/* True when each of the node's rows comes from one row of one SOURCE, through SELECT, UNION and LOOKUP: leaving out a
+ * row of the SOURCE leaves out what it became, and nothing else. */
+static bool linear(const struct leat_stream_graph *graph, uint32_t number)
 {
         const struct leat_node *node = &graph->nodes[number];
         if (node->op == LEAT_OP_SOURCE)
                 return true;
-        if (node->op != LEAT_OP_SELECT && node->op != LEAT_OP_UNION)
+        if (node->op != LEAT_OP_SELECT && node->op != LEAT_OP_UNION && node->op != LEAT_OP_LOOKUP)
                 return false;
         for (uint32_t i = 0; i < node->input_count; i++)
-                if (!reads_sources(graph, node->inputs[i]))
+                if (!linear(graph, node->inputs[i]))
                         return false;
         return true;
 }
 
-int leat_stream_job_probe(struct leat_stream_job *job, struct leat_arena *arena, struct leat_error *err)
+static int agg_probe(struct leat_stream_job *job, uint32_t number, struct leat_arena *arena, struct leat_error *err)
+{
+        const struct leat_agg_plans *plans = &job->aggs[number];
+        const struct leat_agg *agg = job->graph->nodes[number].agg;
+        struct leat_batch *ignored;
+        LEAT_TRY(leat_runtime_run(plans->main, arena, &ignored, err));
+        for (uint32_t k = 0; k < agg->distinct_count; k++)
+                LEAT_TRY(leat_runtime_run(plans->distincts[k], arena, &ignored, err));
+        for (uint32_t k = 0; k < agg->acc_count; k++)
+                if (plans->firsts[k] != NULL)
+                        LEAT_TRY(leat_runtime_run(plans->firsts[k], arena, &ignored, err));
+        return 0;
+}
+
+int leat_stream_job_probe(struct leat_stream_job *job, struct leat_tick_run *run, struct leat_error *err)
 {
         const struct leat_stream_graph *graph = job->graph;
         struct leat_batch *ignored;
         for (uint32_t i = 0; i < graph->node_count; i++) {
                 const struct leat_node *node = &graph->nodes[i];
-                if ((node->op != LEAT_OP_AGG && node->op != LEAT_OP_LOOKUP) || !reads_sources(graph, node->inputs[0]))
+                if ((node->op != LEAT_OP_AGG && node->op != LEAT_OP_LOOKUP) || !linear(graph, node->inputs[0]))
                         continue;
-                if (node->op == LEAT_OP_LOOKUP) {
-                        LEAT_TRY(leat_runtime_run(job->lookup_plans[i], arena, &ignored, err));
-                        continue;
-                }
-                LEAT_TRY(leat_runtime_run(job->aggs[i].main, arena, &ignored, err));
-                for (uint32_t k = 0; k < node->agg->distinct_count; k++)
-                        LEAT_TRY(leat_runtime_run(job->aggs[i].distincts[k], arena, &ignored, err));
-                for (uint32_t k = 0; k < node->agg->acc_count; k++)
-                        if (job->aggs[i].firsts[k] != NULL)
-                                LEAT_TRY(leat_runtime_run(job->aggs[i].firsts[k], arena, &ignored, err));
+                if (node->op == LEAT_OP_LOOKUP) /* in full: the statements above read what it finds */
+                        LEAT_TRY(leat_lookup_run(job, i, run, err));
+                else
+                        LEAT_TRY(agg_probe(job, i, run->arena, err));
         }
-        if (job->top_plan != NULL && reads_sources(graph, graph->top_node))
-                LEAT_TRY(leat_runtime_run(job->top_plan, arena, &ignored, err));
+        if (job->top_plan != NULL && linear(graph, graph->top_node))
+                LEAT_TRY(leat_runtime_run(job->top_plan, run->arena, &ignored, err));
         return 0;
 }
 

@@ -173,9 +173,11 @@ int leat_stream_job_define(struct leat_stream_job *job, struct leat_state *state
 /* One step over what stands in the source slots; a tick may have several. Its changes are added to job->out, which the
  * owner clears for each tick. After an error the state holds a part of the tick. */
 int leat_stream_job_run(struct leat_stream_job *job, struct leat_tick_run *run, struct leat_error *err) LEAT_NODISCARD;
-/* Runs the statements over what stands in the source slots and throws the rows away: an error means that a row in them
- * cannot be computed. */
-int leat_stream_job_probe(struct leat_stream_job *job, struct leat_arena *arena, struct leat_error *err) LEAT_NODISCARD;
+/* Runs the statements of linear operators over what stands in the source slots, lookups with them, and throws the rows
+ * away: an error means that a row in the slots cannot be computed. Nothing is applied; @run is one for this call alone,
+ * with the state, the tick and an arena. */
+int leat_stream_job_probe(struct leat_stream_job *job, struct leat_tick_run *run,
+                          struct leat_error *err) LEAT_NODISCARD;
 /* This tick's changes as the view's columns followed by w; for jobs that read the view. */
 int leat_stream_job_out(struct leat_stream_job *job, struct leat_tick_run *run, struct leat_batch **ret_rows,
                         struct leat_error *err) LEAT_NODISCARD;

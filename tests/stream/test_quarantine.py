@@ -411,3 +411,43 @@ def test_replay_once_when_query_is_killed(new_leat, seed, scale):
     want = [(count, count, count * (count - 1) // 2)]
     assert leat.sql("SELECT count(*), count(DISTINCT id), sum(id) FROM t") == want
     assert leat.sql("SELECT c, d, s FROM v") == want
+
+
+def test_a_row_that_fails_above_a_lookup_goes_to_the_quarantine(leat):
+    """What a row has found in a keyed topic may be what it fails on; the rows beside it go on, in each kind of view."""
+    leat.sql("CREATE TOPIC k (k TEXT PRIMARY KEY, size TEXT, next TEXT)")
+    leat.sql("INSERT INTO k VALUES ('a', '1', 'b'), ('b', '20', 'a'), ('x', 'wide', 'a'), ('y', '5', 'x')")
+    leat.sql("CREATE TOPIC t (id BIGINT, k TEXT, num TEXT, ts TIMESTAMPTZ, WATERMARK FOR ts AS ts - INTERVAL '1 second')")
+    views = {
+        "agg": ("SELECT k.k, sum(CAST(k.size AS INT)) AS size, count(*) AS n FROM t LEFT JOIN k ON k.k = t.k GROUP BY k.k",
+                [("a", 100, 100), ("b", 2000, 100), ("y", 500, 100), (None, None, 100)], 100),
+        "inner_agg": ("SELECT sum(CAST(k.size AS INT)) AS size, count(DISTINCT CAST(k.size AS INT)) AS n "
+                      "FROM t JOIN k ON k.k = t.k", [(2600, 3)], 100),
+        "far": ("SELECT count(*) AS n, sum(size) AS size FROM (SELECT t.id, CAST(n.size AS INT) AS size FROM t "
+                "LEFT JOIN k ON k.k = t.k LEFT JOIN k AS n ON n.k = k.next)", [(400, 2200)], 100),
+        "filtered": ("SELECT k.k, count(*) AS n FROM t JOIN k ON k.k = t.k WHERE CAST(t.num AS INT) + CAST(k.size AS "
+                     "INT) > 0 GROUP BY 1", [("a", 99), ("b", 100), ("y", 99)], 102),
+        "twice": ("SELECT x, count(*) AS n FROM (SELECT CAST(k.size AS INT) AS x FROM t JOIN k ON k.k = t.k UNION ALL "
+                 "SELECT CAST(num AS INT) FROM t WHERE id < 30) GROUP BY 1 HAVING x < 10", [(1, 99), (5, 99), (7, 22)], 102),
+        "closed": ("SELECT window_start, sum(CAST(k.size AS INT)) AS size FROM tumble(t, ts, INTERVAL '1 minute') w "
+                   "JOIN k ON k.k = w.k GROUP BY 1", [], 100),
+    }
+    late = list(views)[3:]
+    for name, (query, _, _) in views.items():
+        if name not in late:
+            leat.sql(f"CREATE MATERIALIZED VIEW {name} AS {query}")
+    leat.sql("INSERT INTO t SELECT i, ['a', 'b', 'x', 'y', 'none'][i % 5 + 1], CASE WHEN i IN (3, 10) THEN 'no' ELSE '7' END, "
+             "TIMESTAMPTZ '2026-01-01 00:00:00Z' + INTERVAL '1 second' * i FROM range(500) r(i)")
+    for name in late:  # fills
+        emit = " EMIT ON WINDOW CLOSE" if name == "closed" else ""
+        leat.sql(f"CREATE MATERIALIZED VIEW {name} AS {views[name][0]}{emit}")
+    leat.sql("SET leat.freshness = 'now'")
+    for name, (_, want, _) in views.items():
+        if want:
+            assert sorted(leat.sql(f"SELECT * FROM {name}"), key=str) == sorted(want, key=str), name
+    assert leat.sql("SELECT sum(size), count(*) FROM closed") == [(12 * (1 + 20 + 5) * 8, 8)]
+    refused = {}
+    for row in leat.sql("SHOW JOBS"):
+        assert row[2] == "running", row
+        refused[row[0]] = refused.get(row[0], 0) + (row[7] if row[3] == "t" else 0)
+    assert refused == {name: count for name, (_, _, count) in views.items()}
