@@ -5,8 +5,8 @@
  * One request is always under way: as soon as an answer has been taken, the next
  * Fetch leaves with the new positions, so that the broker reads while the caller
  * works. It waits at most READER_WAIT_MS at the broker; a partition that is added
- * meanwhile is in the request after it. Data of a partition that has moved or
- * gone since the request left are thrown away.
+ * meanwhile is in the request after it, and one that is paused is left out of that.
+ * Data of a partition that has moved or gone since the request left are thrown away.
  *
  * The memory of a poll (frame, decompressed records, the record array) is one
  * reference-counted block; unless the caller holds it, it is used again.
@@ -15,7 +15,12 @@
 
 #include "feed_int.h"
 
-enum { READER_WAIT_MS = 100, READER_PARTITION_BYTES = 8 * 1024 * 1024, READER_PARTITIONS_MAX = 100000 };
+enum {
+        READER_WAIT_MS = 100,
+        READER_CATCH_UP_WAIT_MS = 5,
+        READER_PARTITION_BYTES = 8 * 1024 * 1024,
+        READER_PARTITIONS_MAX = 100000
+};
 
 struct reader_part {
         char topic[250];
@@ -25,6 +30,7 @@ struct reader_part {
         int64_t offset;         /* next to give */
         int64_t asked;          /* offset in the request under way; -1: not in it */
         int64_t high_watermark; /* -1: unknown */
+        bool paused;
 };
 
 /* What a poll gives out. */
@@ -41,6 +47,8 @@ struct leat_feed_reader {
         struct feed_conn conn;
         struct reader_part *parts;
         uint32_t count, cap;
+        size_t part_bytes;   /* of one partition in one answer */
+        int32_t wait_ms;     /* at the broker */
         uint32_t first;      /* where the next request begins, so that none starves */
         int32_t correlation; /* of the request under way; -1: none */
         int16_t version;
@@ -100,21 +108,24 @@ static int send_fetch(struct leat_feed_reader *reader, size_t max_bytes, struct 
         struct leat_kafka_fetch_topic *topics = LEAT_KAFKA_NEW(arena, fetch_topic, reader->count);
         struct leat_kafka_fetch_partition *parts = LEAT_KAFKA_NEW(arena, fetch_partition, reader->count);
         LEAT_KAFKA_INIT(fetch_request, &request);
-        request.max_wait_ms = READER_WAIT_MS;
+        request.max_wait_ms = reader->wait_ms;
         request.min_bytes = 1;
         request.max_bytes = (int32_t)LEAT_MIN(max_bytes, (size_t)INT32_MAX);
         request.session_epoch = -1;
         request.topics = topics;
-        request.topics_count = (int32_t)reader->count;
-        for (uint32_t i = 0; i < reader->count; i++) {
+        for (uint32_t i = 0, n = 0; i < reader->count; i++) {
                 struct reader_part *p = &reader->parts[(reader->first + i) % reader->count];
-                parts[i].partition = p->partition;
-                parts[i].fetch_offset = p->offset;
-                parts[i].partition_max_bytes = (int32_t)LEAT_MIN(max_bytes, (size_t)READER_PARTITION_BYTES);
-                topics[i].topic = leat_view_str(p->topic);
-                topics[i].topic_id = p->id;
-                topics[i].partitions = &parts[i];
-                topics[i].partitions_count = 1;
+                p->asked = -1;
+                if (p->paused)
+                        continue;
+                parts[n].partition = p->partition;
+                parts[n].fetch_offset = p->offset;
+                parts[n].partition_max_bytes = (int32_t)LEAT_MIN(max_bytes, reader->part_bytes);
+                topics[n].topic = leat_view_str(p->topic);
+                topics[n].topic_id = p->id;
+                topics[n].partitions = &parts[n];
+                topics[n].partitions_count = 1;
+                request.topics_count = (int32_t)++n;
                 p->asked = p->offset;
         }
         reader->first = reader->count == 0 ? 0 : (reader->first + 1) % reader->count;
@@ -344,6 +355,8 @@ int leat_feed_reader_open(struct leat_feed *feed, struct leat_feed_reader **ret_
         struct leat_feed_reader *reader = leat_calloc(1, sizeof *reader);
         (void)err;
         reader->feed = feed;
+        reader->part_bytes = READER_PARTITION_BYTES;
+        reader->wait_ms = READER_WAIT_MS;
         reader->correlation = -1;
         leat_feed_conn_init(&reader->conn);
         *ret_reader = reader;
@@ -400,6 +413,19 @@ void leat_feed_reader_remove(struct leat_feed_reader *reader, uint32_t tag, int3
                 return;
         *p = reader->parts[--reader->count];
         reader->first = 0;
+}
+
+void leat_feed_reader_pause(struct leat_feed_reader *reader, uint32_t tag, int32_t partition, bool paused)
+{
+        struct reader_part *p = find_part(reader, tag, partition);
+        if (p != NULL)
+                p->paused = paused;
+}
+
+void leat_feed_reader_catch_up(struct leat_feed_reader *reader, size_t bytes)
+{
+        reader->part_bytes = LEAT_MIN(bytes, (size_t)READER_PARTITION_BYTES);
+        reader->wait_ms = READER_CATCH_UP_WAIT_MS;
 }
 
 int64_t leat_feed_high_watermark(const struct leat_feed_reader *reader, uint32_t tag, int32_t partition)

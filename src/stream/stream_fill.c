@@ -10,6 +10,7 @@
 #include "stream_worker.h"
 
 #define FILL_RECORDS_MIN 50000
+#define FILL_PIECE_BYTES (1u << 20) /* of one partition at once: so much is read ahead of the others */
 
 /* ---- the lane ----------------------------------------------------------------------------------------- */
 /* Where a new job begins in @topic's partitions. */
@@ -55,6 +56,7 @@ int leat_work_lane_open(struct leat_worker *w, struct leat_work *work, const str
         LEAT_TRY(rc);
         work->lane = leat_calloc(1, sizeof *work->lane);
         LEAT_TRY(leat_lane_open(w, work->lane, err));
+        leat_feed_reader_catch_up(work->lane->reader, FILL_PIECE_BYTES);
         for (uint32_t i = 0; i < graph->node_count; i++) {
                 const struct leat_node *node = &graph->nodes[i];
                 struct leat_input *input;

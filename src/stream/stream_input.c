@@ -302,7 +302,7 @@ static bool batch_take(struct leat_lane *lane, struct leat_input *input, const s
         return batch->next_offset <= limit;
 }
 
-static int64_t limit_of(struct leat_lane *limit, const struct leat_input *input, int32_t partition)
+int64_t leat_lane_limit(struct leat_lane *limit, const struct leat_input *input, int32_t partition)
 {
         if (limit == NULL)
                 return INT64_MAX;
@@ -329,10 +329,12 @@ static int batches_take(struct leat_worker *w, struct leat_lane *lane, struct le
                         continue;
                 if (input == NULL || batches[i].partition >= input->part_count)
                         continue;
-                if (!batch_take(lane, input, &batches[i], limit_of(limit, input, batches[i].partition)))
+                if (!batch_take(lane, input, &batches[i], leat_lane_limit(limit, input, batches[i].partition))) {
+                        input->parts[batches[i].partition].paused = false;
                         LEAT_TRY(leat_feed_reader_add(lane->reader, &input->topic, batches[i].partition,
                                                       input->parts[batches[i].partition].position, batches[i].tag,
                                                       err));
+                }
         }
         return 0;
 }
@@ -341,7 +343,7 @@ bool leat_lane_reached(struct leat_lane *lane, struct leat_lane *other)
 {
         for (uint32_t i = 0; i < lane->input_count; i++)
                 for (int32_t p = 0; p < lane->inputs[i]->part_count; p++) {
-                        int64_t limit = limit_of(other, lane->inputs[i], p);
+                        int64_t limit = leat_lane_limit(other, lane->inputs[i], p);
                         if (limit != INT64_MAX && lane->inputs[i]->parts[p].position < limit)
                                 return false;
                 }
@@ -364,6 +366,7 @@ int leat_lane_fill(struct leat_worker *w, struct leat_lane *lane, struct leat_la
                    uint64_t max_records, size_t max_bytes, struct leat_input **ret_failed, struct leat_error *err)
 {
         size_t bytes = 0;
+        bool look = false;
         int rc = 0;
         *ret_failed = NULL;
         while (rc == 0 && bytes < max_bytes && lane->records + w->up_records < max_records) {
@@ -371,8 +374,10 @@ int leat_lane_fill(struct leat_worker *w, struct leat_lane *lane, struct leat_la
                 uint32_t count = 0, tag = 0;
                 int32_t partition = 0;
                 int64_t wait = deadline_us - leat_os_monotonic_us();
-                if (limit != NULL && leat_lane_reached(lane, limit))
+                if (limit != NULL && (look || leat_lane_reached(lane, limit)))
                         break;
+                if (limit != NULL)
+                        look = leat_lane_order(lane, limit);
                 rc = leat_feed_poll(lane->reader, LEAT_MAX(wait, 0), max_bytes - bytes, &batches, &count, &tag,
                                     &partition, err);
                 if ((rc == LEAT_ERANGE || rc == LEAT_ENORELATION || rc == LEAT_ECORRUPT) && lane == &w->main &&

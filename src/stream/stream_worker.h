@@ -27,6 +27,7 @@ struct leat_part {
         int64_t append_us;    /* newest append time read; INT64_MIN: none yet */
         int64_t data_us;      /* when rows came last (monotonic) */
         int64_t load_until;   /* keyed: ready once read up to here; -1: not known yet */
+        bool waits, paused;   /* others are to be read first; the reader knows that */
 };
 
 struct leat_input {
@@ -224,11 +225,19 @@ int leat_lane_redefine(struct leat_lane *lane, const struct leat_snapshot *objec
 /* Partitions that topics got since. */
 int leat_lane_grow(struct leat_worker *w, struct leat_lane *lane, struct leat_error *err) LEAT_NODISCARD;
 void leat_lane_remove(struct leat_lane *lane, uint64_t object_id);
-/* Reads records until @deadline_us (monotonic), @max_records or @max_bytes, each partition up to @limit's position when it
- * is given; decodes them. *ret_failed is the input that cannot be read any more, with @err. */
+/* Reads records until @deadline_us (monotonic), @max_records or @max_bytes, with @limit each partition up to its
+ * position there, in the order of event times; decodes them. *ret_failed is the input that cannot be read any more,
+ * with @err. */
 int leat_lane_fill(struct leat_worker *w, struct leat_lane *lane, struct leat_lane *limit, int64_t deadline_us,
                    uint64_t max_records, size_t max_bytes, struct leat_input **ret_failed,
                    struct leat_error *err) LEAT_NODISCARD;
+/* The offset up to which the lane may read the partition: INT64_MAX when none is set. */
+int64_t leat_lane_limit(struct leat_lane *limit, const struct leat_input *input, int32_t partition);
+/* Says of each partition whether it waits for others (part->waits): event time order. True when some were never looked
+ * at: the next piece is to be the only one before the times are taken and this is asked again. */
+bool leat_lane_choose(struct leat_lane *lane, struct leat_lane *limit);
+/* The same, and tells the reader. */
+bool leat_lane_order(struct leat_lane *lane, struct leat_lane *limit);
 /* Forgets the tick's rows. */
 void leat_lane_reset(struct leat_lane *lane);
 /* Makes the decoder for the columns that the works which read it need. */

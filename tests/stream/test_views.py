@@ -209,6 +209,31 @@ def test_emit_on_window_close(leat):
     assert leat.sql("SELECT n FROM closed ORDER BY window_start") == [(2,), (3,)]
 
 
+def test_a_fill_over_partitions_of_far_times_drops_nothing(leat, seed):
+    """One partition is days behind the other: a view that comes afterwards has each window once and whole."""
+    rng = random.Random(seed)
+    leat.sql("CREATE TOPIC t (id BIGINT, pad TEXT, seen TIMESTAMPTZ NOT NULL, WATERMARK FOR seen AS seen - INTERVAL '10 seconds') "
+             "WITH (partitions = 3)")
+    count = 30000  # some megabytes in each partition: more than is read ahead
+    for partition, day in enumerate((4, 0, 2)):
+        leat.produce("t", [{"id": i, "pad": "x" * 80,
+                            "seen": (BASE + timedelta(days=day, seconds=i + rng.uniform(0, 9))).isoformat()}
+                           for i in range(count)], partition)
+    query = "SELECT window_start, count(*) AS n, sum(id) AS ids FROM tumble(t, seen, INTERVAL '1 minute') GROUP BY window_start"
+    leat.sql(f"CREATE MATERIALIZED VIEW closed AS {query} EMIT ON WINDOW CLOSE")
+    leat.sql("SET leat.freshness = 'now'; SET leat.wait_timeout = '60s'")
+    assert leat.sql("SELECT sum(n) BETWEEN 29800 AND 30100 FROM closed") == [(True,)]  # the watermark is at the oldest
+    # Of equal ids the one that is read first is kept: far from the partitions' beginnings that of the oldest.
+    leat.sql(f"CREATE MATERIALIZED VIEW oldest AS SELECT arg_min(seen, id) AS seen FROM t WHERE id >= {count - 5000}")
+    assert leat.sql("SELECT seen < '2026-11-02' FROM oldest") == [(True,)]
+    for partition in range(3):
+        leat.produce("t", [{"id": 0, "seen": (BASE + timedelta(days=9)).isoformat()}], partition)
+    assert leat.sql("SELECT sum(n) FROM closed") == [(3 * count,)]
+    assert leat.sql("SELECT * FROM closed ORDER BY 1") == leat.sql(query + " HAVING count(*) <> 3 OR sum(id) <> 0 ORDER BY 1")
+    names = [column[0] for column in leat.connect().execute("SHOW JOBS").description]
+    assert [row[names.index("late_rows")] for row in leat.sql("SHOW JOBS")] == [0] * len(leat.sql("SHOW JOBS"))
+
+
 def test_refusals_have_place_and_hint(leat):
     import psycopg
     leat.sql(TOPICS)

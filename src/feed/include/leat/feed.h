@@ -97,6 +97,11 @@ void leat_feed_reader_close(struct leat_feed_reader *reader);
 int leat_feed_reader_add(struct leat_feed_reader *reader, const struct leat_feed_topic *topic, int32_t partition,
                          int64_t offset, uint32_t tag, struct leat_error *err) LEAT_NODISCARD;
 void leat_feed_reader_remove(struct leat_feed_reader *reader, uint32_t tag, int32_t partition);
+/* A paused partition is left out of requests; what was asked for before still comes, once. Adding it again ends that. */
+void leat_feed_reader_pause(struct leat_feed_reader *reader, uint32_t tag, int32_t partition, bool paused);
+/* For a reader of what is there already: at most about @bytes of each partition in one poll, and hardly a wait when there
+ * is nothing more in the partitions that are not paused. */
+void leat_feed_reader_catch_up(struct leat_feed_reader *reader, size_t bytes);
 /* Waits up to @timeout_us for batches and gives out at most about @max_bytes of them, round-robin over partitions.
  * Their memory lives until the next poll, or longer with leat_feed_hold. *ret_count 0 at timeout.
  * Errors that name one partition (err->message has topic and partition): LEAT_ERANGE position outside the log,
