@@ -397,4 +397,17 @@ void leat_worker_refused_fill(struct leat_worker *w, struct leat_tick *tick);
 /* Lease, fence, state, replay: afterwards w->last is the newest tick. */
 int leat_worker_recover(struct leat_worker *w, struct leat_error *err) LEAT_NODISCARD;
 
+/* ---- verifying (stream_verify_refused.c) --------------------------------------------------------- */
+struct leat_record_place {
+        int32_t partition;
+        int64_t offset;
+};
+/* Records of @topic that view @view left out because its expressions could not take them, in order. */
+int leat_verify_refused(struct leat_feed *feed, const char *topic, const char *view, struct leat_arena *arena,
+                        struct leat_record_place **ret_places, uint32_t *ret_count,
+                        struct leat_error *err) LEAT_NODISCARD;
+/* Decodes @records of @partition without those. */
+void leat_verify_decode(struct leat_format *format, const struct leat_record *records, uint32_t count,
+                        int32_t partition, const struct leat_record_place *places, uint32_t place_count);
+
 #endif
