@@ -306,6 +306,9 @@ class Leat:
         begun = time.monotonic()
         while time.monotonic() - begun < timeout_s:
             jobs = self.jobs()
+            failed = [job["reason"] for job in jobs if job["state"] in ("failed", "paused")]
+            if failed:
+                raise BenchError(f"a view has stopped: {failed[0]}")
             if jobs and all(job["state"] == "running" and job["lag_records"] != "" for job in jobs):
                 for view in sorted({job["view"] for job in jobs}):
                     self.sql(f"SET leat.freshness = 'now'; SELECT 1 FROM {view} LIMIT 1")
@@ -320,6 +323,7 @@ class Leat:
 def packscan(leat, views=True, dashboards=False):
     """PackScan's topics with their fixed contents, its views, its dashboards."""
     leat.sql_file(f"{PACKSCAN}/topics.sql")
+    leat.sql("ALTER TOPIC scans SET (retention_bytes = '1 TB')")  # the demo keeps little, less than a fast sender is ahead
     run([BINARY, "generate", "-f", f"{PACKSCAN}/generate.json", "-t", "stations", "-t", "routes", "-t", "associates",
          "--kafka", leat.kafka, "-q"])
     if views:
