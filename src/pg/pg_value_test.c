@@ -71,7 +71,8 @@ LEAT_TEST(value_put_times)
         const struct leat_interval interval = {14, -3, 14706000007};
         check_sent(leat_type_of(LEAT_T_INTERVAL), &interval, "1 year 2 mons -3 days +04:05:06.000007",
                    "000000036c8bc087fffffffd0000000e");
-        i128 uuid = ((i128)0x8011223344556677 << 64) | (i128)0x8899aabbccddeeff; /* the top bit is flipped */
+        i128 uuid =
+                (i128)((unsigned __int128)0x8011223344556677 << 64 | 0x8899aabbccddeeff); /* the top bit is flipped */
         check_sent(leat_type_of(LEAT_T_UUID), &uuid, "00112233-4455-6677-8899-aabbccddeeff",
                    "00112233445566778899aabbccddeeff");
 }
@@ -154,7 +155,7 @@ LEAT_TEST(value_put_decimal)
 
 LEAT_TEST(value_put_huge)
 {
-        i128 min = (i128)1 << 127, max = ~min;
+        i128 min = (i128)((unsigned __int128)1 << 127), max = ~min;
         check_sent(leat_type_of(LEAT_T_HUGEINT), &min, "-170141183460469231731687303715884105728",
                    "000a00094000000000aa0583209a01d5090d0c601c871bf620da1660");
         check_sent(leat_type_of(LEAT_T_HUGEINT), &max, "170141183460469231731687303715884105727",
