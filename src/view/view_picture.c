@@ -37,6 +37,7 @@ struct leat_picture *leat_view_picture_new(const struct leat_tick *tick, struct 
                 ups[i].mirrors = m;
         }
         t->upstreams = ups;
+        t->refused = copy(p->arena, tick->refused, tick->refused_count * sizeof *tick->refused);
         t->section_count = t->expire_count = 0;
         t->sections = NULL;
         t->expires = NULL;

@@ -144,6 +144,25 @@ static int64_t sum_of(const struct leat_picture *picture)
         return sum;
 }
 
+/* A picture outlives the bytes that its tick was read from. */
+LEAT_TEST(view_picture_keeps_its_tick)
+{
+        struct world w;
+        struct leat_tick_refused refused = {.view_id = VIEW_ID, .object_id = TOPIC_ID, .count = 3};
+        world_open(&w);
+        w.tick.refused = &refused;
+        w.tick.refused_count = 1;
+        do_tick(&w, "SEA1", 1);
+        refused.count = 99;
+        w.position.offset = w.job.late_rows = 99;
+        const struct leat_tick *tick = leat_picture_tick(w.f.picture);
+        CHECK_INT(tick->refused_count, 1);
+        CHECK_INT(tick->refused[0].count, 3);
+        CHECK_INT(tick->positions[0].offset, 10);
+        CHECK_INT(tick->jobs[0].late_rows, 0);
+        world_close(&w);
+}
+
 LEAT_TEST(view_pictures)
 {
         struct world w;
