@@ -2,6 +2,7 @@
 /* leat/api: the role's loop, its addresses, start and end. */
 #include "api_int.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 static void health_get(struct leat_http_req *req, void *arg)
@@ -20,16 +21,12 @@ static void board_page_get(struct leat_http_req *req, void *arg)
 }
 
 /* People type addresses without the ending. */
-static void sql_page_get(struct leat_http_req *req, void *arg)
+static void page_get(struct leat_http_req *req, void *arg)
 {
+        char path[64];
         (void)arg;
-        leat_http_respond_file(req, "/sql.html");
-}
-
-static void boards_page_get(struct leat_http_req *req, void *arg)
-{
-        (void)arg;
-        leat_http_respond_file(req, "/dashboards.html");
+        snprintf(path, sizeof path, "%s.html", leat_http_req_path(req));
+        leat_http_respond_file(req, path);
 }
 
 static const struct leat_http_route ROUTES[] = {
@@ -43,8 +40,8 @@ static const struct leat_http_route ROUTES[] = {
         {"GET", "/api/dashboards/{name}", leat_api_dashboard_get},
         {"GET", "/api/dashboards/{name}/stream", leat_api_board_stream_get},
         {"GET", "/d/{name}", board_page_get},
-        {"GET", "/sql", sql_page_get},
-        {"GET", "/dashboards", boards_page_get},
+        {"GET", "/sql", page_get},
+        {"GET", "/dashboards", page_get},
 };
 
 int leat_api_new(int fd, const struct leat_api_options *options, struct leat_api **ret_api, struct leat_error *err)

@@ -133,9 +133,7 @@ const char *leat_buf_cstr(struct leat_buf *buf)
 
 /* ---- JSON strings ---------------------------------------------------------- */
 
-/* Length of the UTF-8 character at @p, 0 when the bytes are none: no overlong
- * forms, no surrogates, nothing above U+10FFFF. */
-static size_t utf8_char_len(const uint8_t *p, size_t left)
+size_t leat_utf8_len(const uint8_t *p, size_t left)
 {
         if (p[0] < 0x80)
                 return 1;
@@ -196,7 +194,7 @@ void leat_buf_json_str(struct leat_buf *buf, struct leat_view text)
                         i++;
                         continue;
                 }
-                size_t len = byte < 0x80 ? 0 : utf8_char_len(text.data + i, text.len - i);
+                size_t len = byte < 0x80 ? 0 : leat_utf8_len(text.data + i, text.len - i);
                 if (len > 0) {
                         i += len;
                         continue;

@@ -222,6 +222,11 @@ void *leat_arena_zalloc(struct leat_arena *arena, size_t bytes)
         return p;
 }
 
+void *leat_arena_copy(struct leat_arena *arena, const void *from, size_t bytes)
+{
+        return from == NULL ? NULL : memcpy(leat_arena_alloc(arena, bytes), from, bytes);
+}
+
 char *leat_arena_strdup(struct leat_arena *arena, const char *text)
 {
         return leat_arena_strndup(arena, text, strlen(text));

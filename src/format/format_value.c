@@ -377,11 +377,6 @@ int64_t leat_format_base64(struct leat_view text, uint8_t *out)
         return used;
 }
 
-bool leat_format_utf8(struct leat_view text)
-{
-        return leat_format_index_utf8(text.data, text.len);
-}
-
 /* ---- by type ---------------------------------------------------------------------------- */
 
 const char *leat_format_scalar(const struct leat_type *type, struct leat_view token, bool is_string, void *ret)

@@ -57,28 +57,11 @@ int leat_pg_numeric_text(struct leat_view bytes, struct leat_buf *out, struct le
         return 0;
 }
 
-/* Bytes of the UTF-8 character at @p; 0: it is none (overlong, surrogate, above U+10FFFF), or a NUL. */
-static size_t utf8_len(const uint8_t *p, size_t left)
-{
-        if (p[0] < 0x80)
-                return p[0] != 0;
-        size_t len = p[0] < 0xC2 ? 0 : p[0] < 0xE0 ? 2 : p[0] < 0xF0 ? 3 : p[0] < 0xF5 ? 4 : 0;
-        if (len == 0 || len > left)
-                return 0;
-        for (size_t i = 1; i < len; i++)
-                if ((p[i] & 0xC0) != 0x80)
-                        return 0;
-        if ((p[0] == 0xE0 && p[1] < 0xA0) || (p[0] == 0xED && p[1] > 0x9F) || (p[0] == 0xF0 && p[1] < 0x90) ||
-            (p[0] == 0xF4 && p[1] > 0x8F))
-                return 0;
-        return len;
-}
-
 /* The engine takes any bytes for text and stumbles over them later, in a function or a file. */
 static int text_check(struct leat_view text, struct leat_error *err)
 {
         for (size_t i = 0, len; i < text.len; i += len) {
-                len = utf8_len(text.data + i, text.len - i);
+                len = text.data[i] == 0 ? 0 : leat_utf8_len(text.data + i, text.len - i); /* PostgreSQL has no NUL */
                 if (len == 0)
                         return leat_error_set(err, LEAT_EINVAL,
                                               "invalid byte sequence for encoding \"UTF8\": 0x%02x at byte %zu of a "

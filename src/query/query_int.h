@@ -266,9 +266,6 @@ void leat_query_arr_describe(const struct leat_stream_graph *graph, struct leat_
 int leat_query_view_describe(struct query_session *s, uint64_t view_id, struct leat_arena *arena, uint32_t *ret_count,
                              const char ***ret_names, struct leat_type **ret_types,
                              struct leat_error *err) LEAT_NODISCARD;
-/* Value of a condition as a column of one row (VARCHAR for constants, else the parameter's own). */
-const struct leat_column *leat_query_condition_value(const struct query_session *s, struct leat_arena *arena,
-                                                     const struct leat_scan_condition *condition, uint32_t *ret_row);
 /* pg_catalog and information_schema (query_pgcatalog.c). */
 extern const struct leat_relation_ops leat_query_system_ops; /* arg: the leat_query */
 /* Puts "(SELECT … FROM leat_scan('arr …'))" in place of each view's leat_scan. */

@@ -74,15 +74,6 @@ int leat_work_lane_open(struct leat_worker *w, struct leat_work *work, const str
 /* ---- joining: what views and keyed topics hold, as rows that come ------------------------------------- */
 #define JOIN_ROWS 200000
 
-static int64_t *weights_copy(struct leat_arena *arena, const int64_t *weights, uint32_t count)
-{
-        if (weights == NULL)
-                return NULL;
-        int64_t *copy = leat_arena_alloc(arena, (count + 1) * sizeof *copy);
-        memcpy(copy, weights, count * sizeof *copy);
-        return copy;
-}
-
 static int join_chunk(struct leat_worker *w, struct leat_work *work, uint32_t node, struct leat_work *view,
                       struct leat_delta *held, struct leat_error *err)
 {
@@ -128,7 +119,7 @@ static int join_source(struct leat_worker *w, struct leat_work *work, uint32_t n
         while ((rc = leat_scan_next(scan, &chunk, &weights, err)) == 0 && chunk != NULL) {
                 bool counted = missed || (view != NULL && view->job->graph->output.weighted);
                 leat_delta_add(&held, leat_batch_copy(w->arena, chunk),
-                               counted ? weights_copy(w->arena, weights, chunk->rows) : NULL);
+                               counted ? leat_arena_copy(w->arena, weights, chunk->rows * sizeof *weights) : NULL);
                 if (held.rows < JOIN_ROWS)
                         continue;
                 if ((rc = join_chunk(w, work, number, view, &held, err)) != 0)

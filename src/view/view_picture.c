@@ -2,42 +2,35 @@
 /* leat/view: pictures: one pipeline at one tick, and what can be told from its commit. */
 #include "view_int.h"
 
-static void *copy(struct leat_arena *arena, const void *from, size_t bytes)
-{
-        void *to = leat_arena_alloc(arena, bytes);
-        if (bytes != 0)
-                memcpy(to, from, bytes);
-        return to;
-}
-
 struct leat_picture *leat_view_picture_new(const struct leat_tick *tick, struct leat_state *state)
 {
         struct leat_picture *p = leat_calloc(1, sizeof *p);
         struct leat_tick *t;
         atomic_init(&p->refs, 1);
         p->arena = leat_arena_new(4096);
-        t = p->tick = copy(p->arena, tick, sizeof *tick);
+        t = p->tick = leat_arena_copy(p->arena, tick, sizeof *tick);
         t->pipeline = leat_arena_strdup(p->arena, tick->pipeline);
-        t->positions = copy(p->arena, tick->positions, tick->position_count * sizeof *tick->positions);
-        t->inputs = copy(p->arena, tick->inputs, tick->input_count * sizeof *tick->inputs);
-        struct leat_tick_job *jobs = copy(p->arena, tick->jobs, tick->job_count * sizeof *tick->jobs);
+        t->positions = leat_arena_copy(p->arena, tick->positions, tick->position_count * sizeof *tick->positions);
+        t->inputs = leat_arena_copy(p->arena, tick->inputs, tick->input_count * sizeof *tick->inputs);
+        struct leat_tick_job *jobs = leat_arena_copy(p->arena, tick->jobs, tick->job_count * sizeof *tick->jobs);
         for (uint32_t i = 0; i < tick->job_count; i++) {
-                jobs[i].starts = copy(p->arena, jobs[i].starts, jobs[i].start_count * sizeof *jobs[i].starts);
-                jobs[i].lane = copy(p->arena, jobs[i].lane, jobs[i].lane_count * sizeof *jobs[i].lane);
+                jobs[i].starts =
+                        leat_arena_copy(p->arena, jobs[i].starts, jobs[i].start_count * sizeof *jobs[i].starts);
+                jobs[i].lane = leat_arena_copy(p->arena, jobs[i].lane, jobs[i].lane_count * sizeof *jobs[i].lane);
                 jobs[i].missed = NULL; /* the worker's own */
                 jobs[i].missed_count = 0;
         }
         t->jobs = jobs;
-        struct leat_tick_upstream *ups = copy(p->arena, tick->upstreams, tick->upstream_count * sizeof *ups);
+        struct leat_tick_upstream *ups = leat_arena_copy(p->arena, tick->upstreams, tick->upstream_count * sizeof *ups);
         for (uint32_t i = 0; i < tick->upstream_count; i++) {
                 ups[i].pipeline = leat_arena_strdup(p->arena, ups[i].pipeline);
-                struct leat_tick_mirror *m = copy(p->arena, ups[i].mirrors, ups[i].mirror_count * sizeof *m);
+                struct leat_tick_mirror *m = leat_arena_copy(p->arena, ups[i].mirrors, ups[i].mirror_count * sizeof *m);
                 for (uint32_t k = 0; k < ups[i].mirror_count; k++)
-                        m[k].covers = copy(p->arena, m[k].covers, m[k].cover_count * sizeof *m[k].covers);
+                        m[k].covers = leat_arena_copy(p->arena, m[k].covers, m[k].cover_count * sizeof *m[k].covers);
                 ups[i].mirrors = m;
         }
         t->upstreams = ups;
-        t->refused = copy(p->arena, tick->refused, tick->refused_count * sizeof *tick->refused);
+        t->refused = leat_arena_copy(p->arena, tick->refused, tick->refused_count * sizeof *tick->refused);
         t->section_count = t->expire_count = 0;
         t->sections = NULL;
         t->expires = NULL;

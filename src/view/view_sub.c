@@ -200,15 +200,6 @@ static void enqueue(struct leat_view_sub *sub, struct view_queued *q)
         sub->queued_bytes += q->rows->bytes;
 }
 
-static int64_t *copy_weights(struct leat_arena *arena, const int64_t *weights, uint32_t count)
-{
-        if (weights == NULL)
-                return NULL;
-        int64_t *copy = leat_arena_alloc(arena, (count + 1) * sizeof *copy);
-        memcpy(copy, weights, count * sizeof *copy);
-        return copy;
-}
-
 /* After the tick: what came; what events hold is copied out of the scratch, once for all subscribers. */
 static void finish_part(struct view_follower *f, struct view_change *change, struct view_change_part *part)
 {
@@ -220,11 +211,12 @@ static void finish_part(struct view_follower *f, struct view_change *change, str
                 part->added = signed_rows(change->arena, part->section, 1, &part->added_weights);
         }
         if (part->removed != NULL) {
-                part->removed_weights = copy_weights(kept, part->removed_weights, part->removed->rows);
+                part->removed_weights =
+                        leat_arena_copy(kept, part->removed_weights, part->removed->rows * sizeof(int64_t));
                 part->removed = leat_batch_copy(kept, part->removed);
         }
         if (part->added != NULL) {
-                part->added_weights = copy_weights(kept, part->added_weights, part->added->rows);
+                part->added_weights = leat_arena_copy(kept, part->added_weights, part->added->rows * sizeof(int64_t));
                 part->added = leat_batch_copy(kept, part->added);
         }
 }

@@ -43,6 +43,10 @@ static inline bool leat_view_eq_str(struct leat_view a, const char *text)
         return leat_view_eq(a, leat_view_str(text));
 }
 
+/* Bytes of the UTF-8 character at @p, of which @left can be read (at least 1); 0: there is none (overlong form, surrogate,
+ * above U+10FFFF, cut off). */
+size_t leat_utf8_len(const uint8_t *p, size_t left);
+
 /* ---- owned bytes -------------------------------------------------------- */
 /* Zero-initialize (or LEAT_BUF_INIT); leat_buf_done frees. Appends abort when
  * memory is out. */

@@ -37,6 +37,8 @@ void leat_arena_reset(struct leat_arena *arena);
 /* Returns 16-byte aligned memory, not zeroed; 0 bytes give a valid pointer. */
 void *leat_arena_alloc(struct leat_arena *arena, size_t bytes) __attribute__((returns_nonnull));
 void *leat_arena_zalloc(struct leat_arena *arena, size_t bytes) __attribute__((returns_nonnull));
+/* Copy of @bytes at @from; NULL for NULL. */
+void *leat_arena_copy(struct leat_arena *arena, const void *from, size_t bytes);
 char *leat_arena_strdup(struct leat_arena *arena, const char *text);
 /* Exactly @bytes bytes, a NUL among them too, and one NUL behind. */
 char *leat_arena_strndup(struct leat_arena *arena, const char *text, size_t bytes);

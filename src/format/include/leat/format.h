@@ -96,7 +96,5 @@ bool leat_format_parse_time(struct leat_view text, int64_t *ret_us);
 bool leat_format_parse_timestamp(struct leat_view text, int64_t *ret_us);
 bool leat_format_parse_interval(struct leat_view text, struct leat_interval *ret_interval);
 bool leat_format_parse_uuid(struct leat_view text, void *ret_16_bytes);
-/* True when @text is UTF-8. */
-bool leat_format_utf8(struct leat_view text);
 
 #endif
