@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """`leat sql`: the shell on a terminal, and statements from a file."""
+import codecs
 import os
 import pty
+import random
 import select
 import signal
 import time
 
 import pytest
 
-from conftest import BINARY
+from conftest import BINARY, SCALE, SEED
 
 
 class Shell:
@@ -19,7 +21,7 @@ class Shell:
         if self.pid == 0:
             os.environ.update(TERM="dumb", HOME=str(home))
             os.execv(BINARY, [BINARY, "sql", "--pg", leat.pg])
-        self.seen = ""
+        self.seen, self.decoder = "", codecs.getincrementaldecoder("utf-8")("replace")
         self.until("leat=> ")
 
     def until(self, text, timeout_s=20):
@@ -27,10 +29,13 @@ class Shell:
         deadline = time.monotonic() + timeout_s
         while text not in self.seen:
             assert time.monotonic() < deadline, f"no {text!r} in {self.seen!r}"
-            if select.select([self.fd], [], [], 0.05)[0]:
-                self.seen += os.read(self.fd, 65536).decode(errors="replace")
+            self.read()
         before, self.seen = self.seen.split(text, 1)
         return before
+
+    def read(self):
+        if select.select([self.fd], [], [], 0.05)[0]:
+            self.seen += self.decoder.decode(os.read(self.fd, 65536))
 
     def type(self, text):
         os.write(self.fd, text.encode())
@@ -78,6 +83,37 @@ def test_ctrl_c_throws_the_line_away(shell):
     assert "42" in shell.until("leat=> ")
     shell.type("\x04")
     assert shell.exit_code() == 0
+
+
+def test_ctrl_c_at_any_moment(shell):
+    """While the prompt is drawn, before and after a character is read, right after an answer."""
+    chance = random.Random(SEED)
+    for turn in range(300 * SCALE):
+        shell.type(chance.choice(["", "x", "SELECT 1;\n", "SELECT 1,\n"]))
+        time.sleep(chance.choice([0, 0, 0.0005, 0.002]))
+        shell.type("\x03" * chance.randint(1, 3))
+    shell.type("\x03")
+    deadline = time.monotonic() + 20
+    while "answer" not in shell.seen.split("^C")[-1]:  # a Ctrl-C throws away what was typed before it is seen
+        assert time.monotonic() < deadline
+        shell.type("SELECT 40 + 2 AS answer;\n")
+        time.sleep(0.3)
+        shell.read()
+    shell.until("(1 row)")
+    shell.until("leat=> ")
+
+
+def test_characters_beyond_ascii_and_history(shell, tmp_path):
+    shell.type("SELECT 'größer ✓' AS \"Maß\",\n  1 AS one;\n")
+    shell.until("Maß ")
+    assert "größer ✓" in shell.until("(1 row)")
+    shell.until("leat=> ")
+    shell.type("\x10\n")  # the statement before
+    shell.until("Maß ")
+    assert "größer ✓" in shell.until("(1 row)")
+    shell.type("\x04")
+    assert shell.exit_code() == 0
+    assert (tmp_path / ".leat_history").read_text().count("SELECT") >= 1
 
 
 def test_ctrl_c_cancels_the_statement(shell):

@@ -67,6 +67,18 @@ int cli_pg_query(struct cli_pg *pg, const char *sql, const struct cli_pg_ops *op
 /* Cancels what runs. Thread: any, also a signal handler's thread. */
 void cli_pg_cancel(struct cli_pg *pg);
 
+/* ---- lines of a terminal (cli_line.c) ----------------------------------------------- */
+struct cli_line;
+/* Edits lines of the terminal at standard input, with the history of @history_path (must live as long). A byte in the
+ * pipe @interrupts is a Ctrl-C. NULL: this terminal cannot be edited on. Thread: the one that reads. */
+struct cli_line *cli_line_open(const char *history_path, int interrupts);
+/* 1: @text is the next line with its line end, valid until the next call; 0: there is none more; -1: Ctrl-C. */
+int cli_line_read(struct cli_line *line, const char *prompt, const char **text) LEAT_NODISCARD;
+/* Takes @statement (may have several lines) into the history. */
+void cli_line_remember(struct cli_line *line, const char *statement);
+/* Writes the history. */
+void cli_line_close(struct cli_line *line);
+
 /* Prints a result as psql does: a table with a head, and "(3 rows)". */
 void cli_print_table(const struct cli_pg_result *result);
 

@@ -5,7 +5,7 @@
  *
  * Ctrl-C cancels the statement that runs; at the prompt it throws the line away.
  */
-#include <editline/readline.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -30,6 +30,7 @@ static const char usage[] =
 struct shell {
         struct cli_pg *pg;
         int line;              /* where the statements that run begin in their file, from 1 */
+        int interrupts[2];     /* a pipe: Ctrl-C while no statement runs; -1: that ends the program */
         pthread_mutex_t mutex; /* guards running */
         bool running;
 };
@@ -115,9 +116,10 @@ static void *interrupts(void *arg)
                 pthread_mutex_lock(&sh->mutex);
                 bool running = sh->running;
                 pthread_mutex_unlock(&sh->mutex);
-                if (!running)
+                if (running)
+                        cli_pg_cancel(sh->pg);
+                else if (sh->interrupts[1] < 0 || write(sh->interrupts[1], "", 1) != 1)
                         _exit(130);
-                cli_pg_cancel(sh->pg);
         }
         return NULL;
 }
@@ -143,70 +145,47 @@ static bool shell_command(struct shell *sh, const char *line)
         return line[1] != 'q';
 }
 
-static volatile sig_atomic_t interrupted;
-
-static void on_interrupt(int signo)
+/* Takes one line in; runs the statements that it completes. False: the shell is to end. */
+static bool take_line(struct shell *sh, struct cli_line *lines, struct leat_buf *text, const char *line)
 {
-        (void)signo;
-        interrupted = 1;
+        if (text->len == 0 && line[0] == '\\')
+                return shell_command(sh, line);
+        if (text->len != 0)
+                leat_buf_u8(text, '\n');
+        size_t len = strlen(line); /* a line out of the history may hold several */
+        leat_buf_add(text, line, len > 0 && line[len - 1] == '\n' ? len - 1 : len);
+        if (strspn(leat_buf_cstr(text), " \t\n") == text->len) {
+                leat_buf_clear(text);
+        } else if (!leat_sql_incomplete(leat_buf_view(text))) {
+                cli_line_remember(lines, leat_buf_cstr(text));
+                (void)run(sh, leat_buf_cstr(text));
+                leat_buf_clear(text);
+        }
+        return true;
 }
 
-/* A line of the terminal, NULL at its end; Ctrl-C throws away what was typed and begins anew, with @text emptied. While
- * a line is read the signal goes to this thread, which the kernel prefers over the one that waits for it. */
-static char *read_line(struct leat_buf *text)
-{
-        char *line;
-        sigset_t set;
-        sigemptyset(&set);
-        sigaddset(&set, SIGINT);
-        do {
-                interrupted = 0;
-                pthread_sigmask(SIG_UNBLOCK, &set, NULL);
-                line = readline(text->len == 0 ? "leat=> " : "leat-> ");
-                pthread_sigmask(SIG_BLOCK, &set, NULL);
-                if (interrupted) {
-                        free(line);
-                        leat_buf_clear(text);
-                        fputs("^C\n", stdout);
-                }
-        } while (interrupted);
-        return line;
-}
-
-static void interactive(struct shell *sh)
+static int interactive(struct shell *sh)
 {
         struct leat_buf text = LEAT_BUF_INIT;
-        char *line, *home = getenv("HOME"), history_path[4096];
+        char *home = getenv("HOME"), history_path[4096];
+        const char *line;
         snprintf(history_path, sizeof history_path, "%s/.leat_history", home == NULL ? "." : home);
-        struct sigaction action = {.sa_handler = on_interrupt}; /* no SA_RESTART: reading ends */
-        sigaction(SIGINT, &action, NULL);
-        using_history();
-        read_history(history_path);
-        printf("leat %s: SQL shell. \\? helps, \\q ends.\n", LEAT_VERSION);
-        while ((line = read_line(&text)) != NULL) {
-                if (text.len == 0 && line[0] == '\\') {
-                        bool go_on = shell_command(sh, line);
-                        free(line);
-                        if (!go_on)
-                                break;
-                        continue;
-                }
-                if (text.len != 0)
-                        leat_buf_u8(&text, '\n');
-                leat_buf_add_str(&text, line);
-                free(line);
-                if (strspn(leat_buf_cstr(&text), " \t\n") == text.len) {
-                        leat_buf_clear(&text);
-                        continue;
-                }
-                if (leat_sql_incomplete(leat_buf_view(&text)))
-                        continue;
-                add_history(leat_buf_cstr(&text));
-                (void)run(sh, leat_buf_cstr(&text));
-                leat_buf_clear(&text);
+        struct cli_line *lines = cli_line_open(history_path, sh->interrupts[0]);
+        if (lines == NULL) {
+                fprintf(stderr, "leat sql: cannot edit lines on this terminal\n");
+                return 1;
         }
-        write_history(history_path);
+        printf("leat %s: SQL shell. \\? helps, \\q ends.\n", LEAT_VERSION);
+        for (;;) {
+                int rc = cli_line_read(lines, text.len == 0 ? "leat=> " : "leat-> ", &line);
+                if (rc < 0)
+                        leat_buf_clear(&text);
+                else if (rc == 0 || !take_line(sh, lines, &text, line))
+                        break;
+        }
+        cli_line_close(lines);
         leat_buf_done(&text);
+        return 0;
 }
 
 /* Statement by statement, where one ends with its line: a file may be larger than a message may be. */
@@ -251,7 +230,7 @@ int leat_cli_sql(int argc, char **argv)
                                              {"--file", "-f", &file, NULL},
                                              {"--pg", NULL, &pg, NULL},
                                              {"--http", NULL, &http, NULL}};
-        struct shell sh = {.line = 1, .mutex = PTHREAD_MUTEX_INITIALIZER};
+        struct shell sh = {.line = 1, .interrupts = {-1, -1}, .mutex = PTHREAD_MUTEX_INITIALIZER};
         struct leat_error err = {0};
         sigset_t set;
         pthread_t thread;
@@ -264,6 +243,11 @@ int leat_cli_sql(int argc, char **argv)
         }
         if (cli_pg_connect(pg, &sh.pg, &err) != 0)
                 return cli_fail("sql", &err);
+        bool terminal = statement == NULL && file == NULL && isatty(0);
+        if (terminal && pipe2(sh.interrupts, O_CLOEXEC | O_NONBLOCK) != 0) {
+                perror("leat sql: pipe");
+                return 1;
+        }
         sigemptyset(&set);
         sigaddset(&set, SIGINT);
         pthread_sigmask(SIG_BLOCK, &set, NULL);
@@ -271,10 +255,10 @@ int leat_cli_sql(int argc, char **argv)
                 pthread_detach(thread);
         if (statement != NULL)
                 rc = run(&sh, statement) ? 0 : 1;
-        else if (file != NULL || !isatty(0))
-                rc = run_file(&sh, file == NULL ? "-" : file);
+        else if (terminal)
+                rc = interactive(&sh);
         else
-                interactive(&sh);
+                rc = run_file(&sh, file == NULL ? "-" : file);
         cli_pg_close(sh.pg);
         return rc;
 }
