@@ -3,9 +3,10 @@
  * leat/stream: watermarks. STREAMING.md section 5.
  *
  * A partition counts unless it was read to its end and has been silent for the
- * idle timeout, or never had a record. When all were idle and one wakes, all
- * count again for the idle timeout. When all are idle and the input is live, the
- * watermark goes with the clock.
+ * idle timeout, or never had a record. A lane that begins behind a partition's
+ * records does not know when they came: it waits for the timeout too. When all
+ * were idle and one wakes, all count again for the idle timeout. When all are idle
+ * and the input is live, the watermark goes with the clock.
  */
 #include "stream_worker.h"
 
@@ -13,8 +14,8 @@ bool leat_part_idle(const struct leat_input *input, const struct leat_part *part
 {
         if (part->end < 0 || part->position < part->end || mono_us < input->awake_us)
                 return false; /* unread records, or all count */
-        if (part->max_event_us == INT64_MIN && part->append_us == INT64_MIN)
-                return true; /* never written */
+        if (part->end == 0)
+                return true; /* never written; a lane that began at the end has read nothing, and says nothing of it */
         return mono_us - part->data_us >= input->def.idle_timeout_us;
 }
 
