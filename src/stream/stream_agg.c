@@ -2,7 +2,9 @@
 /*
  * leat/stream: GROUP BY, tick by tick.
  *
- *   1 one SELECT aggregates the tick's rows: groups, row counter, parts
+ *   1 one SELECT aggregates the tick's rows: groups, row counter, parts; others give
+ *     the values of DISTINCT and of ordered arrangements. Nothing is applied before
+ *     all of these are done
  *   2 panes are expanded to windows; rows of windows that are gone are dropped
  *   3 DISTINCT: values that come or go in their sets are a second input
  *   4 the groups' old rows are looked up, and combined with the parts
@@ -169,6 +171,8 @@ int leat_agg_prepare(struct leat_stream_job *job, uint32_t node, uint32_t slot_a
         plans->distincts = leat_arena_zalloc(job->arena, (agg->distinct_count + 1) * sizeof(*plans->distincts));
         plans->feeds = leat_arena_zalloc(job->arena, (agg->distinct_count + 1) * sizeof(*plans->feeds));
         plans->firsts = leat_arena_zalloc(job->arena, (agg->acc_count + 1) * sizeof(*plans->firsts));
+        plans->distinct_rows = leat_arena_zalloc(job->arena, (agg->distinct_count + 1) * sizeof(*plans->distinct_rows));
+        plans->first_rows = leat_arena_zalloc(job->arena, (agg->acc_count + 1) * sizeof(*plans->first_rows));
         parts_layout(job, node);
         leat_buf_add_str(&sql, "SELECT ");
         groups_add(&sql, job, node);
@@ -369,8 +373,7 @@ static int distinct_run(struct leat_stream_job *job, uint32_t node, uint32_t k, 
         uint32_t columns = agg->group_count + 2, flips = 0;
         struct leat_batch *rows, *old;
         uint64_t *found;
-        LEAT_TRY(leat_runtime_run(plans->distincts[k], arena, &rows, err));
-        rows = late_drop(job, agg, agg->arr, arena, rows, -1);
+        rows = late_drop(job, agg, agg->arr, arena, plans->distinct_rows[k], -1);
         LEAT_TRY(leat_state_lookup(leat_tick_run_snapshot(run), arr, key_part(arena, rows, columns - 1), arena, &old,
                                    &found, err));
         int64_t *weights = leat_arena_alloc(arena, (rows->rows + 1) * sizeof *weights);
@@ -403,8 +406,7 @@ static int partial_run(struct leat_stream_job *job, uint32_t node, struct leat_t
 {
         const struct leat_agg *agg = agg_of(job, node);
         struct leat_agg_plans *plans = &job->aggs[node];
-        struct leat_batch *inputs[17], *part;
-        LEAT_TRY(leat_runtime_run(plans->main, run->arena, &part, err));
+        struct leat_batch *inputs[17], *part = plans->main_rows;
         if (agg->pane_us > 0 && part->rows > 0)
                 LEAT_TRY(windows_merge(agg, plans, run->arena, panes_expand(agg, run->arena, part), &part, err));
         part = late_drop(job, agg, agg->arr, run->arena, part, (int32_t)agg->group_count);
@@ -476,8 +478,7 @@ static int first_run(struct leat_stream_job *job, uint32_t node, uint32_t k, str
         uint32_t value = agg->group_count;
         struct leat_column *to = &groups->columns[acc->column];
         struct leat_batch *rows;
-        LEAT_TRY(leat_runtime_run(job->aggs[node].firsts[k], run->arena, &rows, err));
-        rows = late_drop(job, agg, agg->arr, run->arena, rows, -1);
+        rows = late_drop(job, agg, agg->arr, run->arena, job->aggs[node].first_rows[k], -1);
         int64_t *weights = rows->columns[value + 1].data;
         LEAT_TRY(leat_tick_run_apply(run, arr, key_part(run->arena, rows, value + 1), weights, err));
         leat_acc_clear(acc, to, groups->rows);
@@ -557,12 +558,26 @@ static struct leat_batch *always_row(struct leat_stream_job *job, uint32_t node,
         return row;
 }
 
+int leat_agg_rows(struct leat_stream_job *job, uint32_t node, struct leat_tick_run *run, struct leat_error *err)
+{
+        const struct leat_agg *agg = agg_of(job, node);
+        struct leat_agg_plans *plans = &job->aggs[node];
+        LEAT_TRY(leat_runtime_run(plans->main, run->arena, &plans->main_rows, err));
+        for (uint32_t k = 0; k < agg->distinct_count; k++)
+                LEAT_TRY(leat_runtime_run(plans->distincts[k], run->arena, &plans->distinct_rows[k], err));
+        for (uint32_t k = 0; k < agg->acc_count; k++)
+                if (plans->firsts[k] != NULL)
+                        LEAT_TRY(leat_runtime_run(plans->firsts[k], run->arena, &plans->first_rows[k], err));
+        return 0;
+}
+
 int leat_agg_run(struct leat_stream_job *job, uint32_t node, struct leat_tick_run *run, struct leat_error *err)
 {
         const struct leat_agg *agg = agg_of(job, node);
         struct leat_batch *part, *old, *rows;
         uint64_t *found;
-        leat_delta_clear(&job->rt->slots[job->slot_base + node]->delta);
+        if (!job->aggs[node].ready)
+                LEAT_TRY(leat_agg_rows(job, node, run, err));
         LEAT_TRY(partial_run(job, node, run, &part, err));
         if (agg->always && part->rows == 0)
                 part = always_row(job, node, run->arena);

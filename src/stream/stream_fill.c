@@ -94,7 +94,14 @@ static int join_chunk(struct leat_worker *w, struct leat_work *work, uint32_t no
                 LEAT_TRY(rc);
                 leat_delta_add(&slot->delta, rows, rows->columns[rows->column_count - 1].data);
         }
-        LEAT_TRY(leat_work_step(w, work, work->lane != NULL ? work->lane : &w->main, err));
+        struct leat_error own = {0};
+        int rc = leat_work_step(w, work, work->lane != NULL ? work->lane : &w->main, &own);
+        if (rc != 0) {
+                leat_stream_job_blame(work->job, &own);
+                if (err != NULL)
+                        *err = own;
+                return rc;
+        }
         leat_delta_clear(&slot->delta);
         return 0;
 }

@@ -139,6 +139,7 @@ int leat_stream_job_open(struct leat_runtime *rt, struct leat_arena *arena, stru
                 job->slot_count += graph->nodes[i].agg != NULL ? graph->nodes[i].agg->distinct_count : 0;
         job->slot_base = leat_runtime_slots(rt, job->slot_count);
         slots_set(job);
+        leat_rows_prepare(job);
         int rc = 0;
         for (uint32_t i = 0; i < graph->node_count && rc == 0; i++) {
                 if (graph->nodes[i].op == LEAT_OP_AGG) {
@@ -213,11 +214,20 @@ static int64_t closed_value(const struct leat_stream_graph *graph, const struct 
 }
 
 /* ---- the view's rows ----------------------------------------------------------------------------------- */
+static int top_run(struct leat_stream_job *job, struct leat_tick_run *run, struct leat_batch **ret_rows,
+                   struct leat_error *err)
+{
+        if (job->top_rows == NULL)
+                return leat_runtime_run(job->top_plan, run->arena, ret_rows, err);
+        *ret_rows = job->top_rows;
+        return 0;
+}
+
 static int append_rows(struct leat_stream_job *job, struct leat_tick_run *run, struct leat_error *err)
 {
         const struct leat_arr_def *def = &job->graph->arrs[0];
         struct leat_batch *rows, *out = leat_arena_zalloc(run->arena, sizeof *out);
-        LEAT_TRY(leat_runtime_run(job->top_plan, run->arena, &rows, err));
+        LEAT_TRY(top_run(job, run, &rows, err));
         int64_t horizon = leat_stream_job_horizon(job, 0, job->watermark_us);
         const struct leat_column *time = &rows->columns[def->time_column - 1];
         uint32_t *keep = leat_arena_alloc(run->arena, (rows->rows + 1) * sizeof *keep), count = 0;
@@ -266,7 +276,7 @@ static void units_add(struct leat_delta *out, struct leat_arena *arena, struct l
 static int weighted_rows(struct leat_stream_job *job, struct leat_tick_run *run, struct leat_error *err)
 {
         struct leat_batch *rows;
-        LEAT_TRY(leat_runtime_run(job->top_plan, run->arena, &rows, err));
+        LEAT_TRY(top_run(job, run, &rows, err));
         rows->column_count--;
         int64_t *weights = rows->columns[rows->column_count].data;
         units_add(&job->out, run->arena, rows, weights);
@@ -418,14 +428,14 @@ int leat_stream_job_run(struct leat_stream_job *job, struct leat_tick_run *run, 
                 if (graph->nodes[i].op == LEAT_OP_SOURCE)
                         job->rows_in += (int64_t)job->rt->slots[job->slot_base + i]->delta.rows;
         moved |= job->rows_in > 0;
-        for (uint32_t i = 0; i < graph->node_count; i++) {
-                if (graph->nodes[i].op != LEAT_OP_SOURCE)
-                        leat_delta_clear(&job->rt->slots[job->slot_base + i]->delta);
-                if (!moved)
-                        continue;
+        if (moved)
+                LEAT_TRY(leat_rows_compute(job, run, err));
+        else
+                leat_rows_forget(job);
+        for (uint32_t i = 0; i < graph->node_count && moved; i++) {
                 if (graph->nodes[i].op == LEAT_OP_AGG)
                         LEAT_TRY(leat_agg_run(job, i, run, err));
-                else if (graph->nodes[i].op == LEAT_OP_LOOKUP)
+                else if (graph->nodes[i].op == LEAT_OP_LOOKUP && !leat_rows_only(job->reads[i]))
                         LEAT_TRY(leat_lookup_run(job, i, run, err));
         }
         if (moved || graph->mode == LEAT_OUT_CLOSED)
@@ -434,53 +444,6 @@ int leat_stream_job_run(struct leat_stream_job *job, struct leat_tick_run *run, 
         job->rows_out = (int64_t)(job->out.rows - before);
         job->watermark_us = job->next_watermark_us;
         job->first_tick = false;
-        return 0;
-}
-
-/* True when each of the node's rows comes from one row of one SOURCE, through SELECT, UNION and LOOKUP: leaving out a
- * row of the SOURCE leaves out what it became, and nothing else. */
-static bool linear(const struct leat_stream_graph *graph, uint32_t number)
-{
-        const struct leat_node *node = &graph->nodes[number];
-        if (node->op == LEAT_OP_SOURCE)
-                return true;
-        if (node->op != LEAT_OP_SELECT && node->op != LEAT_OP_UNION && node->op != LEAT_OP_LOOKUP)
-                return false;
-        for (uint32_t i = 0; i < node->input_count; i++)
-                if (!linear(graph, node->inputs[i]))
-                        return false;
-        return true;
-}
-
-static int agg_probe(struct leat_stream_job *job, uint32_t number, struct leat_arena *arena, struct leat_error *err)
-{
-        const struct leat_agg_plans *plans = &job->aggs[number];
-        const struct leat_agg *agg = job->graph->nodes[number].agg;
-        struct leat_batch *ignored;
-        LEAT_TRY(leat_runtime_run(plans->main, arena, &ignored, err));
-        for (uint32_t k = 0; k < agg->distinct_count; k++)
-                LEAT_TRY(leat_runtime_run(plans->distincts[k], arena, &ignored, err));
-        for (uint32_t k = 0; k < agg->acc_count; k++)
-                if (plans->firsts[k] != NULL)
-                        LEAT_TRY(leat_runtime_run(plans->firsts[k], arena, &ignored, err));
-        return 0;
-}
-
-int leat_stream_job_probe(struct leat_stream_job *job, struct leat_tick_run *run, struct leat_error *err)
-{
-        const struct leat_stream_graph *graph = job->graph;
-        struct leat_batch *ignored;
-        for (uint32_t i = 0; i < graph->node_count; i++) {
-                const struct leat_node *node = &graph->nodes[i];
-                if ((node->op != LEAT_OP_AGG && node->op != LEAT_OP_LOOKUP) || !linear(graph, node->inputs[0]))
-                        continue;
-                if (node->op == LEAT_OP_LOOKUP) /* in full: the statements above read what it finds */
-                        LEAT_TRY(leat_lookup_run(job, i, run, err));
-                else
-                        LEAT_TRY(agg_probe(job, i, run->arena, err));
-        }
-        if (job->top_plan != NULL && linear(graph, graph->top_node))
-                LEAT_TRY(leat_runtime_run(job->top_plan, run->arena, &ignored, err));
         return 0;
 }
 

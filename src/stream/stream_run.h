@@ -125,6 +125,9 @@ struct leat_agg_plans {
         uint32_t part_columns;        /* groups, n, parts */
         struct leat_type *part_types;
         uint32_t slot_at; /* first slot of the distinct sets */
+        /* This step's rows of main, distincts and firsts, when they were computed before: leat_rows_compute(). */
+        bool ready;
+        struct leat_batch *main_rows, **distinct_rows, **first_rows;
 };
 
 /* A lookup whose input only passes columns on from a node with rows: it takes them from there, nothing is computed. */
@@ -147,6 +150,9 @@ struct leat_stream_job {
         struct leat_lookup_path *paths;  /* one a node */
         struct leat_lookup *lookups;     /* one a node; set by the owner */
         struct leat_plan *top_plan;      /* APPEND, ROWS: the view's rows */
+        uint8_t *reads;                  /* AGG, LOOKUP: what their statements read; one a node */
+        uint8_t top_reads;               /* the same of top_plan */
+        struct leat_batch *top_rows;     /* its rows in this step, when they were computed before */
         struct leat_plan *out_plan;      /* the view's columns of out_slot, with w; made at first use */
         uint32_t out_slot;               /* number in the job */
         /* the tick */
@@ -173,16 +179,29 @@ int leat_stream_job_define(struct leat_stream_job *job, struct leat_state *state
 /* One step over what stands in the source slots; a tick may have several. Its changes are added to job->out, which the
  * owner clears for each tick. After an error the state holds a part of the tick. */
 int leat_stream_job_run(struct leat_stream_job *job, struct leat_tick_run *run, struct leat_error *err) LEAT_NODISCARD;
-/* Runs the statements of linear operators over what stands in the source slots, lookups with them, and throws the rows
- * away: an error means that a row in the slots cannot be computed. Nothing is applied; @run is one for this call alone,
- * with the state, the tick and an arena. */
+/* Runs the statements that read rows of sources over what stands in the source slots, and throws the rows away: an error
+ * means that a row in the slots cannot be computed. Nothing is applied; @run is one for this call alone, with the state,
+ * the tick and an arena. */
 int leat_stream_job_probe(struct leat_stream_job *job, struct leat_tick_run *run,
                           struct leat_error *err) LEAT_NODISCARD;
+/* After @io_err of a run: when an expression fails over what stands in the slots, the error names it with the values of
+ * its row, and what to do (stream_blame.c). */
+void leat_stream_job_blame(struct leat_stream_job *job, struct leat_error *io_err);
 /* This tick's changes as the view's columns followed by w; for jobs that read the view. */
 int leat_stream_job_out(struct leat_stream_job *job, struct leat_tick_run *run, struct leat_batch **ret_rows,
                         struct leat_error *err) LEAT_NODISCARD;
 /* The start below which rows of windows are gone: retention, in whole buckets; INT64_MIN: none. */
 int64_t leat_stream_job_horizon(const struct leat_stream_job *job, uint32_t arr, int64_t watermark_us);
+
+/* ---- rows of sources first (stream_rows.c) ------------------------------------------------------- */
+/* Which statements read what. */
+void leat_rows_prepare(struct leat_stream_job *job);
+/* True when the statement with these `reads` has run in leat_rows_compute() with all that it will ever read. */
+bool leat_rows_only(uint8_t reads);
+/* Empties the slots of all nodes but sources, and forgets what was computed. */
+void leat_rows_forget(struct leat_stream_job *job);
+/* The first half of a step: applies nothing. */
+int leat_rows_compute(struct leat_stream_job *job, struct leat_tick_run *run, struct leat_error *err) LEAT_NODISCARD;
 
 int leat_lookup_prepare(struct leat_stream_job *job, uint32_t number, struct leat_error *err) LEAT_NODISCARD;
 int leat_lookup_run(struct leat_stream_job *job, uint32_t number, struct leat_tick_run *run,
@@ -191,6 +210,9 @@ int leat_lookup_run(struct leat_stream_job *job, uint32_t number, struct leat_ti
 int leat_agg_prepare(struct leat_stream_job *job, uint32_t node, uint32_t slot_at,
                      struct leat_error *err) LEAT_NODISCARD;
 void leat_agg_plans_done(struct leat_stream_job *job, uint32_t node);
+/* Runs its statements over the rows of its input, for leat_agg_run(). Applies nothing. */
+int leat_agg_rows(struct leat_stream_job *job, uint32_t node, struct leat_tick_run *run,
+                  struct leat_error *err) LEAT_NODISCARD;
 int leat_agg_run(struct leat_stream_job *job, uint32_t node, struct leat_tick_run *run,
                  struct leat_error *err) LEAT_NODISCARD;
 

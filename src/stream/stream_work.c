@@ -277,18 +277,24 @@ int leat_work_run(struct leat_worker *w, struct leat_work *work, struct leat_lan
                         struct leat_batch *rows;
                         if (view == NULL || view->job == NULL || view->job->out.rows == 0)
                                 continue;
-                        LEAT_TRY(leat_stream_job_out(view->job, &w->run, &rows, err));
+                        int rc = leat_stream_job_out(view->job, &w->run, &rows, err);
+                        if (rc != 0)
+                                leat_error_prefix(err, "view %s cannot be read", view->name);
+                        LEAT_TRY(rc);
                         leat_delta_add(&slot->delta, rows, rows->columns[rows->column_count - 1].data);
                 }
         }
         uint32_t sections = w->run.section_count;
         struct leat_error own = {0};
         int rc = leat_work_step(w, work, lane, &own);
-        if (rc != 0 &&
-            w->run.section_count == sections) { /* nothing is changed yet: without the rows that cannot be computed */
+        if (rc != 0 && w->run.section_count != sections)
+                leat_stream_job_blame(work->job, &own);
+        else if (rc != 0) { /* nothing is changed yet: without the rows that cannot be computed */
                 rc = leat_work_bad_rows(w, work, lane, &own);
                 if (rc == 0)
                         rc = leat_work_step(w, work, lane, &own);
+                if (rc != 0)
+                        leat_stream_job_blame(work->job, &own);
                 for (uint32_t i = 0; i < graph->node_count; i++)
                         leat_stream_job_source(work->job, i)->skip = NULL;
         }
