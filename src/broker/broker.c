@@ -4,9 +4,10 @@
  *
  * Threads   loop_count event loops for connections and partitions, and one more
  *           ("admin") whose callbacks may block for the small syncs of changes.
+ *           Reads that wait for the disk have threads of their own (broker_reads.c).
  * Stopping  listener, then connections (each after its last answer), then the
- *           log (which completes all waiting syncs, to loops that still run),
- *           then, when no request is left, the threads.
+ *           read threads, then the log (which completes all waiting syncs, to
+ *           loops that still run), then, when no request is left, the threads.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -100,6 +101,7 @@ static void stats_open(struct leat_broker *broker)
         }
         broker->errors = leat_stats_slot(broker->stats, LEAT_M_BROKER_BAD_REQUESTS, "");
         broker->connections = leat_stats_slot(broker->stats, LEAT_M_BROKER_CONNECTIONS, "");
+        broker->cold_reads = leat_stats_slot(broker->stats, LEAT_M_BROKER_DISK_READS, "");
         broker->refused = leat_stats_slot(broker->stats, LEAT_M_BROKER_CONNECTIONS_REFUSED, "");
         broker->log_syncs = leat_stats_slot(broker->stats, LEAT_M_LOG_SYNCS, "");
         broker->log_sync_failures = leat_stats_slot(broker->stats, LEAT_M_LOG_SYNC_FAILURES, "");
@@ -236,6 +238,7 @@ int leat_broker_start(const struct leat_broker_options *options, struct leat_bro
         struct leat_broker *broker = leat_calloc(1, sizeof(*broker));
         pthread_mutex_init(&broker->parts_lock, NULL);
         broker->sessions = leat_broker_sessions_new((uint32_t)leat_param(LEAT_P_BROKER_FETCH_SESSIONS));
+        broker->reads = leat_broker_reads_new(broker);
         broker->stats = options->stats;
         if (broker->stats == NULL) {
                 LEAT_TRY_GOTO(leat_stats_open(NULL, 4096, &broker->own_stats, err));
@@ -302,6 +305,7 @@ void leat_broker_stop(struct leat_broker *broker)
         wait_for_zero(&broker->conns, LINGER_US);
         for (int i = 0; i < broker->loop_count; i++)
                 leat_loop_post_wait(broker->loops[i].loop, drain_end, &broker->loops[i]);
+        leat_broker_reads_stop(broker->reads);
         leat_log_close(broker->log);
         /* Nothing waits for the log any more, so every request ends. */
         while (atomic_load(&broker->requests) > 0)
@@ -319,6 +323,7 @@ void leat_broker_stop(struct leat_broker *broker)
                 loop_close(&broker->loops[i]);
         leat_broker_parts_free(broker);
         leat_broker_sessions_free(broker->sessions);
+        leat_broker_reads_free(broker->reads);
         leat_stats_close(broker->own_stats);
         pthread_mutex_destroy(&broker->parts_lock);
         free(broker);

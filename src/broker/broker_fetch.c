@@ -9,13 +9,17 @@
  *           of this loop. When the log says that a high watermark has moved, the
  *           loops that wait are called, and read on from where they were, so
  *           nothing is read twice. max_wait ends the wait.
+ * Disk      A loop reads only what is in memory. At the first partition that
+ *           needs the disk the fetch goes to a read thread as a whole, which reads
+ *           the rest, and comes home to be answered or parked.
  * Races     A watch is linked and the partition's bit set before its watermark
  *           is looked at once more; the log moves the watermark before it takes
  *           the bits. So no move is missed.
  * Bounds    One answer: the client's max_bytes and broker.fetch.max. All of a
  *           loop: when slow peers hold broker.fetch.memory of answers, further
  *           ones are cut to one batch.
- * Threads   A fetch and its watches belong to the home loop.
+ * Threads   A fetch and its watches belong to the home loop, but for the time
+ *           that it is lent to a read thread; it is not parked then.
  */
 #include <inttypes.h>
 
@@ -35,6 +39,9 @@ struct fetch_op {
         bool any;    /* some partition has records already */
         bool failed; /* some partition has an error: the answer does not wait */
         bool full;
+        bool lent; /* to a read thread: the disk may be waited for */
+        bool cold; /* some partition's records are not in memory */
+        int64_t until_us;
         struct fetch_watch *watches;
         struct leat_timer *timer;
 };
@@ -67,7 +74,7 @@ static int16_t read_error(const struct fetch_item *item, const struct leat_error
 static void item_read(struct fetch_op *op, struct fetch_item *item)
 {
         struct leat_error err;
-        while (item->error == 0 && !op->full) {
+        while (item->error == 0 && !op->full && !(op->lent && atomic_load(&op->req->give_up))) {
                 if (op->any && op->bytes >= op->max_bytes) {
                         op->full = true;
                         return;
@@ -80,10 +87,14 @@ static void item_read(struct fetch_op *op, struct fetch_item *item)
                         return;
                 struct leat_chain more = LEAT_CHAIN_INIT;
                 struct leat_log_read read;
-                int rc = leat_log_read(item->part->log_part, item->next, (uint32_t)LEAT_MIN(room, own), &more, &read,
-                                       &err);
+                int rc = (op->lent ? leat_log_read : leat_log_read_cached)(
+                        item->part->log_part, item->next, (uint32_t)LEAT_MIN(room, own), &more, &read, &err);
                 if (rc != 0) {
                         leat_chain_done(&more);
+                        if (rc == LEAT_EBUSY && !op->lent) {
+                                op->cold = true;
+                                return;
+                        }
                         if (item->records.len > 0)
                                 return; /* what was read is fine; the client meets the error at the next fetch */
                         if (rc == LEAT_ECORRUPT || rc == LEAT_EIO)
@@ -234,9 +245,61 @@ static bool op_ready(const struct fetch_op *op)
 
 static void op_read_all(struct fetch_op *op)
 {
-        for (uint32_t i = 0; i < op->list.count && !op->full; i++)
+        for (uint32_t i = 0; i < op->list.count && !op->full && !op->cold; i++)
                 item_read(op, &op->list.items[i]);
 }
+
+/* ---- the disk ----------------------------------------------------------------------------------------------- */
+
+static void op_go_on(struct fetch_op *op);
+
+/* Thread: a read thread. */
+static void lent_read(struct broker_request *req)
+{
+        op_read_all(req->op);
+}
+
+static void lent_home(void *arg)
+{
+        struct broker_request *req = arg;
+        struct fetch_op *op = req->op;
+        op->lent = false;
+        if (atomic_load(&req->give_up)) {
+                for (uint32_t i = 0; i < op->list.count; i++) {
+                        struct fetch_item *item = &op->list.items[i];
+                        if (item->error == 0 && item->high < 0) /* not looked at */
+                                item_error(op, item, LEAT_KAFKA_E_NOT_LEADER_OR_FOLLOWER);
+                }
+                op_answer(op);
+                return;
+        }
+        op_go_on(op);
+}
+
+static void op_lend(struct fetch_op *op)
+{
+        size_t bytes = 0;
+        for (uint32_t i = 0; i < op->list.count; i++)
+                bytes += (size_t)LEAT_MAX(op->list.items[i].max_bytes, 0);
+        op_unpark(op);
+        op->cold = false;
+        op->lent = true;
+        leat_broker_read(op->req, lent_read, lent_home, LEAT_MIN(bytes, op->max_bytes));
+}
+
+/* After reading for one that is parked: true when its waiting is over. */
+static bool op_end_wait(struct fetch_op *op)
+{
+        if (op->cold)
+                op_lend(op);
+        else if (op_ready(op))
+                op_answer(op);
+        else
+                return false;
+        return true;
+}
+
+/* ---- parked ------------------------------------------------------------------------------------------------- */
 
 static void op_timeout(void *arg)
 {
@@ -275,14 +338,24 @@ static void op_park(struct fetch_op *op, int64_t wait_us)
                 moved = item_moved(&op->list.items[i]);
         if (moved) {
                 op_read_all(op);
-                if (op_ready(op)) {
-                        op_answer(op);
+                if (op_end_wait(op))
                         return;
-                }
         }
         req->cancel = op_cancel;
         op->timer = leat_timer_new(req->home->loop, op_timeout, op);
         leat_timer_start(op->timer, wait_us, 0);
+}
+
+static void op_go_on(struct fetch_op *op)
+{
+        struct broker_request *req = op->req;
+        int64_t wait_us = op->until_us - leat_os_monotonic_us();
+        if (op->cold)
+                op_lend(op);
+        else if (op_ready(op) || wait_us <= 0 || req->conn == NULL || req->home->draining)
+                op_answer(op);
+        else
+                op_park(op, wait_us);
 }
 
 void leat_broker_fetch_wake(struct broker_loop *loop, struct broker_part *part)
@@ -299,10 +372,9 @@ void leat_broker_fetch_wake(struct broker_loop *loop, struct broker_part *part)
                 while (next != NULL && next->op == op)
                         next = next->next;
                 item_read(op, watch->item);
-                if (op_ready(op)) {
+                if (op_ready(op))
                         op_read_all(op);
-                        op_answer(op);
-                }
+                op_end_wait(op);
                 watch = next;
         }
         leat_broker_part_unref(part);
@@ -315,8 +387,8 @@ static size_t answer_limit(const struct broker_request *req, int32_t max_bytes)
         if (max_bytes <= 0)
                 return 0;
         size_t limit = LEAT_MIN((size_t)max_bytes, (size_t)leat_param(LEAT_P_BROKER_FETCH_MAX));
-        /* Slow peers hold much already: one batch at a time. */
-        if (req->home->queued_bytes >
+        /* Slow peers and reads from the disk hold much already: one batch at a time. */
+        if (req->home->queued_bytes + req->home->lent_bytes >
             (size_t)leat_param(LEAT_P_BROKER_FETCH_MEMORY) / (size_t)req->home->broker->loop_count)
                 limit = LEAT_MIN(limit, (size_t)1);
         return limit;
@@ -335,10 +407,8 @@ void leat_broker_fetch(struct broker_request *req)
                                   req->arena, &op->list);
         for (uint32_t i = 0; i < op->list.count; i++)
                 item_open(op, &op->list.items[i], req->header.api_version >= 13);
+        bool waits = op->list.error == 0 && op->list.count > 0 && msg->max_wait_ms > 0;
+        op->until_us = waits ? req->start_us + (int64_t)msg->max_wait_ms * 1000 : 0;
         op_read_all(op);
-        int64_t wait_us = (int64_t)msg->max_wait_ms * 1000;
-        if (op_ready(op) || op->list.error != 0 || op->list.count == 0 || wait_us <= 0 || req->home->draining)
-                op_answer(op);
-        else
-                op_park(op, wait_us);
+        op_go_on(op);
 }

@@ -8,7 +8,9 @@
  *
  *   Produce     checked and appended at home; the sync that follows is asked for
  *               when no more batches come (gather), and ends on a sync thread of the log
- *   Fetch       read at home; parked in wait lists when there is too little
+ *   Fetch       read at home what is in memory, else on a read thread (reads); parked
+ *               in wait lists when there is too little
+ *   ListOffsets by time: on a read thread
  *   changes     of topics, producer ids …: on the admin thread, because the log
  *               syncs small files there
  *
@@ -40,6 +42,7 @@
 
 struct broker_conn;
 struct broker_request;
+struct broker_reads;
 struct broker_sessions;
 struct fetch_watch;
 
@@ -60,6 +63,7 @@ struct broker_loop {
         struct broker_conn *conns; /* all of this loop */
         int conn_count;
         size_t queued_bytes;            /* answers that slow peers have not taken, about */
+        size_t lent_bytes;              /* what requests on read threads may bring, at most */
         struct leat_broker_post *posts; /* that found a full queue, oldest first */
         struct leat_broker_post **posts_end;
         struct leat_timer *posts_timer;
@@ -91,6 +95,7 @@ struct leat_broker {
         pthread_mutex_t parts_lock;
         struct broker_part *parts; /* parts_lock */
         struct broker_sessions *sessions;
+        struct broker_reads *reads;
         _Atomic int conns;
         _Atomic int requests; /* in work, of all loops */
         _Atomic uint64_t *api_requests[128];
@@ -98,6 +103,7 @@ struct leat_broker {
         _Atomic uint64_t *errors;
         _Atomic uint64_t *connections;
         _Atomic uint64_t *refused;
+        _Atomic uint64_t *cold_reads;
         _Atomic uint64_t *log_syncs, *log_sync_failures, *log_sync_time_us, *log_sealed, *log_removed, *log_segments,
                 *log_bytes;
 };
@@ -146,7 +152,13 @@ struct broker_request {
         bool done;
         bool silent;    /* Produce with acks=0: no answer */
         bool drop_conn; /* close the connection in place of an answer */
-        char local[72]; /* the address that the client reached us by */
+        /* on a read thread (broker_reads.c) */
+        struct broker_request *read_next;
+        void (*read_fn)(struct broker_request *req);
+        void (*read_done)(void *req);
+        size_t read_bytes;
+        _Atomic bool give_up; /* what is not read yet is not needed any more */
+        char local[72];       /* the address that the client reached us by */
 };
 
 /* Encodes @message (struct leat_kafka_<api>_response) as the answer and ends the request, which is freed before this
@@ -167,6 +179,16 @@ void leat_broker_go_admin(struct broker_request *req, void (*fn)(void *req));
 /* Runs @fn(req) on the request's home loop. */
 void leat_broker_go_home(struct broker_request *req, void (*fn)(void *req));
 void leat_broker_requests_free(struct broker_loop *loop);
+
+/* ---- reads that wait for the disk (broker_reads.c) ------------------------------------------ */
+struct broker_reads *leat_broker_reads_new(struct leat_broker *broker);
+/* Runs @fn(req) on a read thread and then @done(req) at home. @fn ends early when req->give_up becomes true, and is left
+ * out when it is from the start. @bytes: of the answer, at most. Thread: home. */
+void leat_broker_read(struct broker_request *req, void (*fn)(struct broker_request *req), void (*done)(void *req),
+                      size_t bytes);
+/* Waits for the reads under way; all that are in work come home, others do not begin. NULL is allowed. Blocks. */
+void leat_broker_reads_stop(struct broker_reads *reads);
+void leat_broker_reads_free(struct broker_reads *reads);
 
 /* ---- APIs (broker_api.c) ---------------------------------------------------------------- */
 /* Decodes the message and calls the handler. Thread: home. */

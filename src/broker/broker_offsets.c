@@ -3,7 +3,8 @@
  * leat/broker: ListOffsets, OffsetForLeaderEpoch, DeleteRecords.
  *
  * ListOffsets by time is exact to the record: the log finds the batch, its
- * records are walked here, decompressed when they must be.
+ * records are walked here, decompressed when they must be. That may need the
+ * disk several times, so it is done on a read thread.
  */
 #include "broker_int.h"
 
@@ -18,6 +19,11 @@ enum {
 
 /* ---- ListOffsets ------------------------------------------------------------------------------------------ */
 
+struct listing {
+        struct leat_kafka_list_offsets_response res;
+        struct leat_buf scratch; /* decompressed records */
+};
+
 /* Looks through one batch for the first record at or after @time_ms and @start. */
 static int batch_search(struct broker_request *req, const struct leat_kafka_batch *batch, int64_t time_ms,
                         int64_t start, struct leat_kafka_listed_offsets_partition *out, struct leat_error *err)
@@ -25,7 +31,8 @@ static int batch_search(struct broker_request *req, const struct leat_kafka_batc
         struct leat_kafka_record_iter iter;
         struct leat_record record;
         bool end;
-        LEAT_TRY(leat_kafka_records_open(batch, (size_t)leat_param(LEAT_P_BROKER_MAX_DECOMPRESSED), &req->home->scratch,
+        struct listing *listing = req->op;
+        LEAT_TRY(leat_kafka_records_open(batch, (size_t)leat_param(LEAT_P_BROKER_MAX_DECOMPRESSED), &listing->scratch,
                                          &iter, err));
         for (;;) {
                 LEAT_TRY(leat_kafka_records_next(&iter, &record, &end, err));
@@ -139,6 +146,8 @@ static void partition_list(struct broker_request *req, const struct leat_log_top
                 return;
         }
         out->error_code = leat_broker_epoch_check(broker, in->current_leader_epoch);
+        if (out->error_code == 0 && atomic_load(&req->give_up))
+                out->error_code = LEAT_KAFKA_E_NOT_LEADER_OR_FOLLOWER;
         if (out->error_code == 0 && req->header.api_version < timestamp_version(in->timestamp))
                 out->error_code = LEAT_KAFKA_E_UNSUPPORTED_VERSION;
         if (out->error_code == 0 && offset_find(req, part, in->timestamp, out, &err) != 0) {
@@ -148,16 +157,16 @@ static void partition_list(struct broker_request *req, const struct leat_log_top
         leat_broker_part_unref(part);
 }
 
-void leat_broker_list_offsets(struct broker_request *req)
+static void list_run(struct broker_request *req)
 {
         const struct leat_kafka_list_offsets_request *msg = req->message;
-        struct leat_kafka_list_offsets_response res;
-        LEAT_KAFKA_INIT(list_offsets_response, &res);
-        res.topics = LEAT_KAFKA_NEW(req->arena, listed_offsets_topic, (size_t)msg->topics_count);
-        res.topics_count = msg->topics_count;
+        struct listing *listing = req->op;
+        struct leat_kafka_list_offsets_response *res = &listing->res;
+        res->topics = LEAT_KAFKA_NEW(req->arena, listed_offsets_topic, (size_t)msg->topics_count);
+        res->topics_count = msg->topics_count;
         for (int32_t i = 0; i < msg->topics_count; i++) {
                 const struct leat_kafka_list_offsets_topic *in = &msg->topics[i];
-                struct leat_kafka_listed_offsets_topic *out = &res.topics[i];
+                struct leat_kafka_listed_offsets_topic *out = &res->topics[i];
                 int16_t error = 0;
                 struct leat_log_topic *topic = leat_broker_topic_lookup(req->home->broker, in->name, NULL, &error);
                 out->name = in->name;
@@ -167,7 +176,39 @@ void leat_broker_list_offsets(struct broker_request *req)
                         partition_list(req, topic, error, &in->partitions[j], &out->partitions[j]);
                 leat_log_topic_unref(topic);
         }
-        leat_broker_respond(req, &res);
+        leat_buf_done(&listing->scratch);
+}
+
+static void list_answer(void *arg)
+{
+        struct broker_request *req = arg;
+        struct listing *listing = req->op;
+        if (listing->res.topics == NULL) /* given up before it began: says why for each partition */
+                list_run(req);
+        leat_broker_respond(req, &listing->res);
+}
+
+static bool list_may_block(const struct leat_kafka_list_offsets_request *msg)
+{
+        for (int32_t i = 0; i < msg->topics_count; i++) {
+                for (int32_t j = 0; j < msg->topics[i].partitions_count; j++) {
+                        int64_t time_ms = msg->topics[i].partitions[j].timestamp;
+                        if (time_ms >= 0 || time_ms == AT_MAX_TIMESTAMP)
+                                return true;
+                }
+        }
+        return false;
+}
+
+void leat_broker_list_offsets(struct broker_request *req)
+{
+        struct listing *listing = leat_arena_zalloc(req->arena, sizeof(*listing));
+        LEAT_KAFKA_INIT(list_offsets_response, &listing->res);
+        req->op = listing;
+        if (list_may_block(req->message))
+                leat_broker_read(req, list_run, list_answer, 0);
+        else
+                list_answer(req);
 }
 
 /* ---- OffsetForLeaderEpoch ------------------------------------------------------------------------------------ */

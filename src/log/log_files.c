@@ -47,14 +47,6 @@ static void file_close(struct leat_log_files *files, struct leat_log_file *file)
         }
 }
 
-void leat_log_file_close(struct leat_log_files *files, struct leat_log_file *file)
-{
-        pthread_mutex_lock(&files->lock);
-        if (file->pins == 0)
-                file_close(files, file);
-        pthread_mutex_unlock(&files->lock);
-}
-
 void leat_log_file_done(struct leat_log_files *files, struct leat_log_file *file)
 {
         pthread_mutex_lock(&files->lock);
@@ -64,29 +56,47 @@ void leat_log_file_done(struct leat_log_files *files, struct leat_log_file *file
         file->path = NULL;
 }
 
+/* Lock held. */
+static void file_pin(struct leat_log_file *file, int *ret_fd)
+{
+        lru_remove(file);
+        file->pins++;
+        *ret_fd = file->fd;
+}
+
 int leat_log_file_get(struct leat_log_files *files, struct leat_log_file *file, bool create, int *ret_fd,
                       struct leat_error *err)
 {
-        int rc = 0;
+        int fd = -1;
 
+        if (leat_log_file_get_open(files, file, ret_fd))
+                return 0;
+        /* Opening may wait for the disk, so the lock is not held; another may be faster. */
+        LEAT_TRY(leat_os_open(file->path, O_RDWR | (create ? O_CREAT : 0), &fd, err));
         pthread_mutex_lock(&files->lock);
         if (file->fd < 0) {
                 while (files->open >= files->max && files->lru.next != &files->lru)
                         file_close(files, files->lru.next);
-                rc = leat_os_open(file->path, O_RDWR | (create ? O_CREAT : 0), &file->fd, err);
-                if (rc == 0)
-                        files->open++;
-                else
-                        file->fd = -1;
-        } else {
-                lru_remove(file);
+                file->fd = fd;
+                files->open++;
+                fd = -1;
         }
-        if (rc == 0) {
-                file->pins++;
-                *ret_fd = file->fd;
-        }
+        file_pin(file, ret_fd);
         pthread_mutex_unlock(&files->lock);
-        return rc;
+        leat_os_close(fd);
+        return 0;
+}
+
+bool leat_log_file_get_open(struct leat_log_files *files, struct leat_log_file *file, int *ret_fd)
+{
+        bool open;
+
+        pthread_mutex_lock(&files->lock);
+        open = file->fd >= 0;
+        if (open)
+                file_pin(file, ret_fd);
+        pthread_mutex_unlock(&files->lock);
+        return open;
 }
 
 void leat_log_file_put(struct leat_log_files *files, struct leat_log_file *file)

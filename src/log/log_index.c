@@ -98,14 +98,16 @@ int leat_log_index_flush(struct leat_log_segment *seg, int64_t synced_bytes, boo
 }
 
 /* Reads entry @number with its checksum. */
-static int entry_read(struct leat_log_segment *seg, int fd, uint32_t number, struct leat_log_entry *ret_entry,
-                      struct leat_error *err)
+static int entry_read(struct leat_log_segment *seg, int fd, bool cached, uint32_t number,
+                      struct leat_log_entry *ret_entry, struct leat_error *err)
 {
         uint8_t raw[LEAT_LOG_ENTRY_BYTES];
-        size_t got;
+        size_t got = 0;
 
-        LEAT_TRY(leat_os_pread(fd, seg->index.path, raw, sizeof(raw), (int64_t)number * LEAT_LOG_ENTRY_BYTES, &got,
-                               err));
+        LEAT_TRY(leat_log_pread(cached, fd, seg->index.path, raw, sizeof(raw), (int64_t)number * LEAT_LOG_ENTRY_BYTES,
+                                &got, err));
+        if (cached && got > 0 && got < sizeof(raw)) /* lies across two pages, of which one is in memory */
+                return leat_log_busy(err);
         if (got != sizeof(raw) || !entry_parse(seg, raw, ret_entry))
                 return leat_error_set(err, LEAT_ECORRUPT, "%s: entry %u is damaged", seg->index.path, number);
         return 0;
@@ -113,7 +115,7 @@ static int entry_read(struct leat_log_segment *seg, int fd, uint32_t number, str
 
 /* The last of the first @count entries for which it is at or before the place
  * looked for: by offset, or by time. Both grow along the file. */
-static int index_search(struct leat_log_segment *seg, uint32_t count, bool by_time, int64_t key,
+static int index_search(struct leat_log_segment *seg, bool cached, uint32_t count, bool by_time, int64_t key,
                         struct leat_log_entry *ret_entry, struct leat_error *err)
 {
         uint32_t low = 0, high = count;
@@ -123,11 +125,14 @@ static int index_search(struct leat_log_segment *seg, uint32_t count, bool by_ti
 
         if (count == 0)
                 return leat_error_set(err, LEAT_ENOTFOUND, "%s has no entry", seg->index.path);
-        LEAT_TRY(leat_log_file_get(seg->files, &seg->index, false, &fd, err));
+        if (!cached)
+                LEAT_TRY(leat_log_file_get(seg->files, &seg->index, false, &fd, err));
+        else if (!leat_log_file_get_open(seg->files, &seg->index, &fd))
+                return leat_log_busy(err);
         while (low < high) {
                 uint32_t mid = low + (high - low) / 2;
 
-                rc = entry_read(seg, fd, mid, &entry, err);
+                rc = entry_read(seg, fd, cached, mid, &entry, err);
                 if (rc != 0)
                         break;
                 if (by_time ? entry.max_before_ms < key : (int64_t)entry.rel <= key) {
@@ -144,16 +149,16 @@ static int index_search(struct leat_log_segment *seg, uint32_t count, bool by_ti
         return rc;
 }
 
-int leat_log_index_find(struct leat_log_segment *seg, uint32_t count, uint32_t rel, struct leat_log_entry *ret_entry,
-                        struct leat_error *err)
+int leat_log_index_find(struct leat_log_segment *seg, bool cached, uint32_t count, uint32_t rel,
+                        struct leat_log_entry *ret_entry, struct leat_error *err)
 {
-        return index_search(seg, count, false, rel, ret_entry, err);
+        return index_search(seg, cached, count, false, rel, ret_entry, err);
 }
 
 int leat_log_index_find_time(struct leat_log_segment *seg, uint32_t count, int64_t time_ms,
                              struct leat_log_entry *ret_entry, struct leat_error *err)
 {
-        return index_search(seg, count, true, time_ms, ret_entry, err);
+        return index_search(seg, false, count, true, time_ms, ret_entry, err);
 }
 
 bool leat_log_index_pending(const struct leat_log_segment *seg, uint32_t rel, struct leat_log_entry *ret_entry)
@@ -216,7 +221,7 @@ static uint32_t entries_good(struct leat_log_segment *seg, int fd, int64_t limit
         for (count = (uint32_t)(size / LEAT_LOG_ENTRY_BYTES); count > 0; count--) {
                 struct leat_log_entry entry;
 
-                if (entry_read(seg, fd, count - 1, &entry, NULL) != 0)
+                if (entry_read(seg, fd, false, count - 1, &entry, NULL) != 0)
                         continue;
                 seg->index_closed = seg->sealed && entry.pos <= limit && seg->base + entry.rel == seg->end;
                 *ret_last = entry;
@@ -266,8 +271,26 @@ int leat_log_index_load(struct leat_log_segment *seg, int64_t limit, struct leat
 
 int leat_log_index_rebuild(struct leat_log_segment *seg, struct leat_error *err)
 {
+        int fd, rc;
+
         leat_diag(LEAT_DIAG_WARN, "log", "index is made anew", "file=%s", seg->index.path);
-        LEAT_TRY(leat_os_unlink(seg->index.path, err));
-        leat_log_file_close(seg->files, &seg->index);
+        /* Emptied and not replaced: who searches it without the lock finds it damaged, and comes here. */
+        LEAT_TRY(leat_log_file_get(seg->files, &seg->index, true, &fd, err));
+        rc = leat_os_ftruncate(fd, seg->index.path, 0, err);
+        leat_log_file_put(seg->files, &seg->index);
+        LEAT_TRY(rc);
         return leat_log_index_load(seg, seg->bytes, err);
+}
+
+void leat_log_index_warm(struct leat_log_segment *seg)
+{
+        struct leat_log_entry entry;
+        int64_t size = 0;
+        int fd;
+
+        if (leat_log_file_get(seg->files, &seg->index, false, &fd, NULL) != 0)
+                return;
+        if (leat_os_size(fd, seg->index.path, &size, NULL) == 0 && size >= LEAT_LOG_ENTRY_BYTES)
+                LEAT_LOG_IGNORE(entry_read(seg, fd, false, (uint32_t)(size / LEAT_LOG_ENTRY_BYTES) - 1, &entry, NULL));
+        leat_log_file_put(seg->files, &seg->index);
 }

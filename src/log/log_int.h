@@ -74,14 +74,25 @@ struct leat_log_files {
 void leat_log_files_init(struct leat_log_files *files, uint32_t max);
 void leat_log_files_done(struct leat_log_files *files);
 void leat_log_file_init(struct leat_log_file *file, char *path);
-/* Closes it when nobody uses it: its name means another file now. */
-void leat_log_file_close(struct leat_log_files *files, struct leat_log_file *file);
 /* Closes and frees the path; not pinned any more. */
 void leat_log_file_done(struct leat_log_files *files, struct leat_log_file *file);
 /* Opens when necessary (read and write, made when missing if @create) and keeps it open until put. */
 int leat_log_file_get(struct leat_log_files *files, struct leat_log_file *file, bool create, int *ret_fd,
                       struct leat_error *err) LEAT_NODISCARD;
+/* The same when it is open already, else false: never waits for the disk. */
+bool leat_log_file_get_open(struct leat_log_files *files, struct leat_log_file *file, int *ret_fd);
 void leat_log_file_put(struct leat_log_files *files, struct leat_log_file *file);
+
+/* Reads from the disk, or only @cached: what is in memory, LEAT_EBUSY when nothing is. */
+static inline int leat_log_pread(bool cached, int fd, const char *path, void *data, size_t bytes, int64_t pos,
+                                 size_t *ret_bytes, struct leat_error *err)
+{
+        return (cached ? leat_os_pread_cached : leat_os_pread)(fd, path, data, bytes, pos, ret_bytes, err);
+}
+static inline int leat_log_busy(struct leat_error *err)
+{
+        return leat_error_set(err, LEAT_EBUSY, "the disk must be waited for");
+}
 
 /* ---- segments (log_segment.c, log_index.c) -------------------------------------- */
 
@@ -124,10 +135,10 @@ void leat_log_index_note(struct leat_log_segment *seg, const struct leat_log_bat
 int leat_log_index_flush(struct leat_log_segment *seg, int64_t synced_bytes, bool close,
                          struct leat_error *err) LEAT_NODISCARD;
 /* Finds the newest entry with rel <= @rel among the first @count of the file.
- * Returns LEAT_ECORRUPT when an entry is damaged, LEAT_ENOTFOUND when there is none.
- * Needs no lock. */
-int leat_log_index_find(struct leat_log_segment *seg, uint32_t count, uint32_t rel, struct leat_log_entry *ret_entry,
-                        struct leat_error *err) LEAT_NODISCARD;
+ * Returns LEAT_ECORRUPT when an entry is damaged, LEAT_ENOTFOUND when there is none,
+ * LEAT_EBUSY when @cached and it would have to wait for the disk. Needs no lock. */
+int leat_log_index_find(struct leat_log_segment *seg, bool cached, uint32_t count, uint32_t rel,
+                        struct leat_log_entry *ret_entry, struct leat_error *err) LEAT_NODISCARD;
 /* The last entry with max_before_ms < @time_ms; as leat_log_index_find. */
 int leat_log_index_find_time(struct leat_log_segment *seg, uint32_t count, int64_t time_ms,
                              struct leat_log_entry *ret_entry, struct leat_error *err) LEAT_NODISCARD;
@@ -139,6 +150,9 @@ bool leat_log_index_pending_time(const struct leat_log_segment *seg, int64_t tim
 int leat_log_index_load(struct leat_log_segment *seg, int64_t limit, struct leat_error *err) LEAT_NODISCARD;
 /* Throws the index away and makes it anew from the log. */
 int leat_log_index_rebuild(struct leat_log_segment *seg, struct leat_error *err) LEAT_NODISCARD;
+/* Brings into memory what leat_log_index_load will read of a closed segment. Needs no lock, so that the disk is not waited
+ * for under it. */
+void leat_log_index_warm(struct leat_log_segment *seg);
 
 /* Walks batches of a segment. */
 typedef int leat_log_walk_fn(void *arg, const struct leat_log_batch *batch, int64_t pos);
@@ -333,8 +347,8 @@ int leat_log_partition_seg_at(const struct leat_log_partition *part, int64_t off
 /* Lock held. Bytes appended between two snapshots. */
 int64_t leat_log_partition_snapshot_every(const struct leat_log_partition *part);
 /* Lock held. Finds a place to begin to read for @offset in @seg. */
-int leat_log_partition_locate(struct leat_log_partition *part, struct leat_log_segment *seg, int64_t offset,
-                              struct leat_log_entry *ret_entry, struct leat_error *err) LEAT_NODISCARD;
+int leat_log_segment_locate(struct leat_log_segment *seg, int64_t offset, struct leat_log_entry *ret_entry,
+                            struct leat_error *err) LEAT_NODISCARD;
 /* Lock held. Learns producers and epochs anew from snapshot and batches below @end. */
 int leat_log_partition_remember(struct leat_log_partition *part, int64_t end, struct leat_error *err) LEAT_NODISCARD;
 /* Lock held. What a segment still needs: a sync, or the closing of its index. */

@@ -240,19 +240,18 @@ int64_t leat_log_partition_snapshot_every(const struct leat_log_partition *part)
         return LEAT_MAX(64 << 10, LEAT_MIN(share, 16 << 20));
 }
 
-int leat_log_partition_locate(struct leat_log_partition *part, struct leat_log_segment *seg, int64_t offset,
-                              struct leat_log_entry *ret_entry, struct leat_error *err)
+int leat_log_segment_locate(struct leat_log_segment *seg, int64_t offset, struct leat_log_entry *ret_entry,
+                            struct leat_error *err)
 {
         uint32_t rel = (uint32_t)(offset - seg->base);
         int rc;
 
-        (void)part;
         if (!seg->index_ready)
                 LEAT_TRY(leat_log_index_load(seg, seg->bytes, err));
         for (int attempt = 0;; attempt++) {
                 if (leat_log_index_pending(seg, rel, ret_entry))
                         return 0;
-                rc = seg->index_count ? leat_log_index_find(seg, seg->index_count, rel, ret_entry, err)
+                rc = seg->index_count ? leat_log_index_find(seg, false, seg->index_count, rel, ret_entry, err)
                                       : LEAT_ENOTFOUND;
                 if (rc != LEAT_ECORRUPT || attempt > 0)
                         break;
@@ -351,7 +350,7 @@ int leat_log_partition_remember(struct leat_log_partition *part, int64_t end, st
                 if (rem.from >= end)
                         break;
                 if (rem.from > seg->base) {
-                        LEAT_TRY(leat_log_partition_locate(part, seg, rem.from, &entry, err));
+                        LEAT_TRY(leat_log_segment_locate(seg, rem.from, &entry, err));
                         walk.pos = entry.pos;
                         walk.offset = seg->base + entry.rel;
                 }

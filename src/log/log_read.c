@@ -17,6 +17,7 @@
 struct reading {
         struct leat_log_partition *part;
         struct leat_log_segment *seg;
+        bool cached;          /* the disk is not waited for: LEAT_EBUSY instead */
         int64_t pos, offset;  /* a batch begins here, with this offset */
         int64_t target;       /* the offset asked for */
         int64_t limit;        /* bytes of the segment that may be read */
@@ -91,6 +92,8 @@ static int pass_damage(struct reading *r, struct leat_error *err)
         int64_t pos;
         int rc;
 
+        if (r->cached) /* may need to look through much */
+                return leat_log_busy(err);
         rc = leat_log_segment_resync(r->seg, r->pos + 1, r->limit, r->offset, r->offset_limit, &pos, &batch, err);
         if (rc == LEAT_ENOTFOUND)
                 return corrupt(r, r->pos, r->offset_limit, err);
@@ -108,7 +111,10 @@ static int read_batches(struct reading *r, uint32_t max_bytes, struct leat_chain
         int fd, rc;
 
         max_bytes = LEAT_MIN(max_bytes, READ_BYTES_MAX);
-        LEAT_TRY(leat_log_file_get(r->seg->files, &r->seg->log, false, &fd, err));
+        if (!r->cached)
+                LEAT_TRY(leat_log_file_get(r->seg->files, &r->seg->log, false, &fd, err));
+        else if (!leat_log_file_get_open(r->seg->files, &r->seg->log, &fd))
+                return leat_log_busy(err);
         for (;;) {
                 size_t slack = r->offset < r->target ? LEAT_LOG_INDEX_EVERY : 0;
                 size_t want = LEAT_MAX((size_t)max_bytes, need) + slack, got = 0;
@@ -117,17 +123,20 @@ static int read_batches(struct reading *r, uint32_t max_bytes, struct leat_chain
 
                 want = (size_t)LEAT_MIN((int64_t)want, r->limit - r->pos);
                 block = leat_block_new(want);
-                rc = leat_os_pread(fd, r->seg->log.path, block->data, want, r->pos, &got, err);
+                rc = leat_log_pread(r->cached, fd, r->seg->log.path, block->data, want, r->pos, &got, err);
                 if (rc != 0) {
                         leat_block_unref(block);
                         break;
                 }
                 need = LEAT_LOG_BATCH_HEADER_BYTES;
-                outcome = got < LEAT_LOG_BATCH_HEADER_BYTES ? READ_BAD
-                                                            : take_batches(r, block, got, max_bytes, &need, out);
+                outcome = got < need ? READ_BAD : take_batches(r, block, got, max_bytes, &need, out);
                 leat_block_unref(block);
                 if (outcome == READ_TAKEN)
                         break;
+                if (r->cached && got < want && got < need) {
+                        rc = leat_log_busy(err);
+                        break;
+                }
                 if (outcome == READ_BAD || (got < want && got < need)) {
                         rc = pass_damage(r, err);
                         if (rc != 0)
@@ -147,21 +156,71 @@ static void reading_begin(struct reading *r, struct leat_log_partition *part, st
         r->offset_limit = seg->sealed ? LEAT_MIN(seg->end, part->high) : part->high;
 }
 
-/* Lock held. */
-static int reading_locate(struct reading *r, struct leat_error *err)
+/* Where the last reader stopped, or an entry in memory. */
+static bool locate_in_memory(struct reading *r, struct leat_log_entry *ret_entry)
 {
         struct leat_log_partition *part = r->part;
-        struct leat_log_entry entry;
 
         for (uint32_t i = 0; i < LEAT_LOG_HINTS; i++) {
                 if (part->hints[i].offset == r->target && part->hints[i].segment == r->seg->base &&
                     r->target > r->seg->base) {
-                        r->pos = part->hints[i].pos;
-                        r->offset = r->target;
-                        return 0;
+                        *ret_entry = (struct leat_log_entry){.rel = (uint32_t)(r->target - r->seg->base),
+                                                             .pos = (uint32_t)part->hints[i].pos};
+                        return true;
                 }
         }
-        LEAT_TRY(leat_log_partition_locate(part, r->seg, r->target, &entry, err));
+        return r->seg->index_ready && leat_log_index_pending(r->seg, (uint32_t)(r->target - r->seg->base), ret_entry);
+}
+
+/* Lock held. While it was not, the segment may have been removed. */
+static bool segment_there(struct leat_log_partition *part, const struct leat_log_segment *seg)
+{
+        int at = leat_log_partition_seg_at(part, seg->base);
+
+        return leat_log_partition_usable(part, NULL) == 0 && at >= 0 && part->segs[at] == seg;
+}
+
+static int locate_cached(struct reading *r, uint32_t rel, struct leat_log_entry *ret_entry, struct leat_error *err)
+{
+        int rc = LEAT_EBUSY;
+
+        if (r->seg->index_ready)
+                rc = leat_log_index_find(r->seg, true, r->seg->index_count, rel, ret_entry, err);
+        return rc == LEAT_EBUSY || rc == LEAT_ECORRUPT ? leat_log_busy(err) : rc;
+}
+
+/* Lock held, given up while the disk is waited for, and taken again: who appends must not wait for it too. */
+static int locate_on_disk(struct reading *r, uint32_t rel, struct leat_log_entry *ret_entry, struct leat_error *err)
+{
+        struct leat_log_partition *part = r->part;
+        uint32_t count = r->seg->index_count;
+        bool ready = r->seg->index_ready;
+        int rc = LEAT_ECORRUPT;
+
+        pthread_mutex_unlock(&part->lock);
+        if (ready)
+                rc = leat_log_index_find(r->seg, false, count, rel, ret_entry, err);
+        else
+                leat_log_index_warm(r->seg);
+        pthread_mutex_lock(&part->lock);
+        if (rc != LEAT_ECORRUPT)
+                return rc;
+        if (!segment_there(part, r->seg))
+                return leat_error_set(err, LEAT_ENOTFOUND, "%s was removed", r->seg->log.path);
+        return leat_log_segment_locate(r->seg, r->target, ret_entry, err);
+}
+
+/* Lock held; may be given up and taken again. */
+static int reading_locate(struct reading *r, struct leat_error *err)
+{
+        uint32_t rel = (uint32_t)(r->target - r->seg->base);
+        struct leat_log_entry entry = {.max_before_ms = -1};
+        int rc = 0;
+
+        if (!locate_in_memory(r, &entry))
+                rc = r->cached ? locate_cached(r, rel, &entry, err) : locate_on_disk(r, rel, &entry, err);
+        if (rc != LEAT_ENOTFOUND) /* without an entry from the segment's begin on */
+                LEAT_TRY(rc);
         r->pos = entry.pos;
         r->offset = r->seg->base + entry.rel;
         return 0;
@@ -185,10 +244,10 @@ static void reading_end(struct reading *r, bool good)
         leat_log_segment_unref(r->seg);
 }
 
-int leat_log_read(struct leat_log_partition *part, int64_t offset, uint32_t max_bytes, struct leat_chain *out,
-                  struct leat_log_read *ret_read, struct leat_error *err)
+static int read_at(struct leat_log_partition *part, bool cached, int64_t offset, uint32_t max_bytes,
+                   struct leat_chain *out, struct leat_log_read *ret_read, struct leat_error *err)
 {
-        struct reading r = {.target = offset, .ret = ret_read};
+        struct reading r = {.target = offset, .ret = ret_read, .cached = cached};
         int rc, at;
 
         pthread_mutex_lock(&part->lock);
@@ -213,6 +272,21 @@ int leat_log_read(struct leat_log_partition *part, int64_t offset, uint32_t max_
         return rc;
 }
 
+int leat_log_read(struct leat_log_partition *part, int64_t offset, uint32_t max_bytes, struct leat_chain *out,
+                  struct leat_log_read *ret_read, struct leat_error *err)
+{
+        int rc = read_at(part, false, offset, max_bytes, out, ret_read, err);
+
+        /* The file has gone: the segment was removed or given up meanwhile, and the second look says so. */
+        return rc == LEAT_ENOTFOUND ? read_at(part, false, offset, max_bytes, out, ret_read, err) : rc;
+}
+
+int leat_log_read_cached(struct leat_log_partition *part, int64_t offset, uint32_t max_bytes, struct leat_chain *out,
+                         struct leat_log_read *ret_read, struct leat_error *err)
+{
+        return read_at(part, true, offset, max_bytes, out, ret_read, err);
+}
+
 /* ---- by time --------------------------------------------------------------------- */
 
 struct time_search {
@@ -233,9 +307,30 @@ static int time_batch(void *arg, const struct leat_log_batch *batch, int64_t pos
         return LEAT_ECANCELED; /* ends the walk */
 }
 
-/* Lock held. Where to begin to look for @time_ms in @seg; false when all in it is older. */
-static bool time_locate(struct leat_log_segment *seg, int64_t time_ms, struct leat_log_entry *ret_entry,
-                        struct leat_error *err, int *rc)
+/* Brings the ends of indexes into memory, which the next step needs under the lock. */
+static void segments_warm(struct leat_log_partition *part)
+{
+        struct leat_log_segment **segs;
+        uint32_t count = 0;
+
+        pthread_mutex_lock(&part->lock);
+        segs = leat_malloc((part->seg_count + 1) * sizeof(struct leat_log_segment *));
+        for (uint32_t i = 0; i < part->seg_count; i++) {
+                if (!part->segs[i]->index_ready)
+                        segs[count++] = leat_log_segment_ref(part->segs[i]);
+        }
+        pthread_mutex_unlock(&part->lock);
+        for (uint32_t i = 0; i < count; i++) {
+                leat_log_index_warm(segs[i]);
+                leat_log_segment_unref(segs[i]);
+        }
+        free(segs);
+}
+
+/* Lock held. False when all in @seg is older. Where to begin: *ret_entry, or what time_find tells of the *ret_count
+ * entries in the file. */
+static bool time_may_be(struct leat_log_segment *seg, int64_t time_ms, struct leat_log_entry *ret_entry,
+                        uint32_t *ret_count, struct leat_error *err, int *rc)
 {
         *rc = 0;
         if (!seg->index_ready && (*rc = leat_log_index_load(seg, seg->bytes, err)) != 0)
@@ -243,16 +338,24 @@ static bool time_locate(struct leat_log_segment *seg, int64_t time_ms, struct le
         if (seg->max_time_ms < time_ms)
                 return false;
         *ret_entry = (struct leat_log_entry){.max_before_ms = -1};
-        if (leat_log_index_pending_time(seg, time_ms, ret_entry) || seg->index_count == 0)
-                return true;
-        *rc = leat_log_index_find_time(seg, seg->index_count, time_ms, ret_entry, err);
-        if (*rc == LEAT_ECORRUPT) {
-                *rc = leat_log_index_rebuild(seg, err);
-                *ret_entry = (struct leat_log_entry){.max_before_ms = -1};
+        *ret_count = leat_log_index_pending_time(seg, time_ms, ret_entry) ? 0 : seg->index_count;
+        return true;
+}
+
+static int time_find(struct reading *r, uint32_t count, int64_t time_ms, struct leat_log_entry *io_entry,
+                     struct leat_error *err)
+{
+        struct leat_log_entry entry;
+        int rc = count > 0 ? leat_log_index_find_time(r->seg, count, time_ms, &entry, err) : LEAT_ENOTFOUND;
+
+        if (rc == 0)
+                *io_entry = entry;
+        if (rc == LEAT_ECORRUPT) {
+                pthread_mutex_lock(&r->part->lock);
+                rc = segment_there(r->part, r->seg) ? leat_log_index_rebuild(r->seg, err) : 0;
+                pthread_mutex_unlock(&r->part->lock);
         }
-        if (*rc == LEAT_ENOTFOUND)
-                *rc = 0;
-        return *rc == 0;
+        return rc == LEAT_ENOTFOUND ? 0 : rc; /* from the segment's begin on */
 }
 
 static int time_in_segment(struct reading *r, int64_t time_ms, const struct leat_log_entry *entry,
@@ -278,39 +381,48 @@ static int time_in_segment(struct reading *r, int64_t time_ms, const struct leat
         return 0;
 }
 
+/* Takes the first segment behind *io_from in which the time may be. LEAT_ENOTFOUND: there is none. */
+static int time_segment(struct reading *r, int64_t time_ms, int64_t *io_from, struct leat_log_entry *ret_entry,
+                        uint32_t *ret_count, struct leat_error *err)
+{
+        struct leat_log_partition *part = r->part;
+        int at, rc;
+
+        pthread_mutex_lock(&part->lock);
+        *r->ret = (struct leat_log_read){.start = part->start, .high = part->high, .next = part->high};
+        rc = leat_log_partition_usable(part, err);
+        *io_from = LEAT_MAX(*io_from, part->start);
+        at = LEAT_MAX(leat_log_partition_seg_at(part, *io_from), 0);
+        for (; rc == 0 && *io_from < part->high && at < (int)part->seg_count && !r->seg; at++) {
+                if (time_may_be(part->segs[at], time_ms, ret_entry, ret_count, err, &rc))
+                        reading_begin(r, part, part->segs[at]);
+                *io_from = part->segs[at]->end;
+        }
+        pthread_mutex_unlock(&part->lock);
+        if (rc == 0 && !r->seg)
+                rc = leat_error_set(err, LEAT_ENOTFOUND, "all records are older than %lld", (long long)time_ms);
+        return rc;
+}
+
 int leat_log_read_time(struct leat_log_partition *part, int64_t timestamp_ms, struct leat_chain *out,
                        struct leat_log_read *ret_read, struct leat_error *err)
 {
         int64_t from = 0;
         bool found = false;
-        int rc;
 
+        segments_warm(part);
         while (!found) {
-                struct reading r = {.ret = ret_read};
+                struct reading r = {.part = part, .ret = ret_read};
                 struct leat_log_entry entry;
-                bool there = false;
-                int at;
+                uint32_t count = 0;
+                int rc;
 
-                pthread_mutex_lock(&part->lock);
-                *ret_read = (struct leat_log_read){.start = part->start, .high = part->high, .next = part->high};
-                rc = leat_log_partition_usable(part, err);
-                from = LEAT_MAX(from, part->start);
-                at = LEAT_MAX(leat_log_partition_seg_at(part, from), 0);
-                for (; rc == 0 && from < part->high && at < (int)part->seg_count && !there; at++) {
-                        there = time_locate(part->segs[at], timestamp_ms, &entry, err, &rc);
-                        if (there)
-                                reading_begin(&r, part, part->segs[at]);
-                        from = part->segs[at]->end;
-                }
-                pthread_mutex_unlock(&part->lock);
-                if (rc == 0 && !there)
-                        return leat_error_set(err, LEAT_ENOTFOUND, "all records are older than %lld",
-                                              (long long)timestamp_ms);
-                if (rc != 0)
-                        return rc;
-                rc = time_in_segment(&r, timestamp_ms, &entry, out, &found, err);
+                LEAT_TRY(time_segment(&r, timestamp_ms, &from, &entry, &count, err));
+                rc = time_find(&r, count, timestamp_ms, &entry, err);
+                if (rc == 0)
+                        rc = time_in_segment(&r, timestamp_ms, &entry, out, &found, err);
                 leat_log_segment_unref(r.seg);
-                if (rc != 0)
+                if (rc != 0 && rc != LEAT_ENOTFOUND) /* the file has gone: the segment was removed, look in the next */
                         return rc;
         }
         return 0;
@@ -321,6 +433,7 @@ int leat_log_max_time(struct leat_log_partition *part, int64_t *ret_timestamp_ms
         int64_t max = -1;
         int rc;
 
+        segments_warm(part);
         pthread_mutex_lock(&part->lock);
         rc = leat_log_partition_usable(part, err);
         for (uint32_t i = 0; rc == 0 && i < part->seg_count; i++) {

@@ -101,7 +101,7 @@ static void verify_index(struct verify *ver, struct leat_log_segment *seg)
         count = (uint32_t)(st.st_size / LEAT_LOG_ENTRY_BYTES);
         for (uint32_t i = 1; i <= count; i++) {
                 /* Looking for the last of the first i entries reads entry i-1. */
-                if (leat_log_index_find(seg, i, UINT32_MAX, &entry, &err) == LEAT_ECORRUPT) {
+                if (leat_log_index_find(seg, false, i, UINT32_MAX, &entry, &err) == LEAT_ECORRUPT) {
                         verify_report(ver, false, "%s (it is made anew when it is read)", err.message);
                         return;
                 }

@@ -111,6 +111,16 @@ static ssize_t fault_pread(int fd, void *data, size_t bytes, off_t offset)
         return faults.under.pread(fd, data, LEAT_MIN(bytes, fault.short_bytes), offset);
 }
 
+static ssize_t fault_pread_cached(int fd, void *data, size_t bytes, off_t offset)
+{
+        struct leat_fault fault;
+        if (!fault_hit_fd(LEAT_FAULT_PREAD_CACHED, fd, &fault))
+                return faults.under.pread_cached(fd, data, bytes, offset);
+        if (fault.os_errno != 0)
+                return fault_fail(&fault);
+        return faults.under.pread_cached(fd, data, LEAT_MIN(bytes, fault.short_bytes), offset);
+}
+
 static ssize_t fault_pwrite(int fd, const void *data, size_t bytes, off_t offset)
 {
         struct leat_fault fault;
@@ -228,6 +238,7 @@ void leat_fault_install(void)
         memset(faults.calls, 0, sizeof(faults.calls));
         leat_os.open = fault_open;
         leat_os.pread = fault_pread;
+        leat_os.pread_cached = fault_pread_cached;
         leat_os.pwrite = fault_pwrite;
         leat_os.pwritev = fault_pwritev;
         leat_os.fdatasync = fault_fdatasync;

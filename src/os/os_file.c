@@ -57,6 +57,24 @@ int leat_os_pread(int fd, const char *name, void *data, size_t bytes, int64_t of
         return 0;
 }
 
+int leat_os_pread_cached(int fd, const char *name, void *data, size_t bytes, int64_t offset, size_t *ret_bytes,
+                         struct leat_error *err)
+{
+        ssize_t got;
+        do
+                got = leat_os.pread_cached(fd, data, bytes, offset);
+        while (got < 0 && errno == EINTR);
+        if (got >= 0) {
+                *ret_bytes = (size_t)got;
+                return 0;
+        }
+        if (errno == EAGAIN)
+                return leat_error_set(err, LEAT_EBUSY, "the disk must be waited for");
+        if (errno == EOPNOTSUPP || errno == ENOSYS || errno == EINVAL) /* neither file system nor kernel can tell */
+                return leat_os_pread(fd, name, data, bytes, offset, ret_bytes, err);
+        return leat_error_sys(err, errno, "cannot read %zu bytes of %s at %lld", bytes, name, (long long)offset);
+}
+
 int leat_os_pwrite(int fd, const char *name, struct leat_view data, int64_t offset, struct leat_error *err)
 {
         size_t done = 0;

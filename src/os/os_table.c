@@ -54,6 +54,12 @@ static int sys_random(void *data, size_t bytes)
         return 0;
 }
 
+static ssize_t sys_pread_cached(int fd, void *data, size_t bytes, off_t offset)
+{
+        struct iovec part = {.iov_base = data, .iov_len = bytes};
+        return preadv2(fd, &part, 1, offset, RWF_NOWAIT);
+}
+
 /* The C library declares its addresses as a transparent union. */
 static int sys_accept4(int fd, struct sockaddr *addr, unsigned *addr_len, int flags)
 {
@@ -69,12 +75,12 @@ static void sys_sleep_us(int64_t us)
 
 #define SYSTEM_TABLE \
         { \
-                .open = sys_open, .close = close, .pread = pread, .pwrite = pwrite, .pwritev = pwritev, \
-                .fdatasync = fdatasync, .fsync = fsync, .ftruncate = ftruncate, .fallocate = fallocate, \
-                .fstat = fstat, .stat = stat, .rename = rename, .link = link, .unlink = unlink, .mkdir = mkdir, \
-                .rmdir = rmdir, .mmap = mmap, .munmap = munmap, .realtime_us = sys_realtime_us, \
-                .monotonic_us = sys_monotonic_us, .random = sys_random, .sleep_us = sys_sleep_us, \
-                .accept4 = sys_accept4, .recv = recv, .sendmsg = sendmsg, \
+                .open = sys_open, .close = close, .pread = pread, .pread_cached = sys_pread_cached, .pwrite = pwrite, \
+                .pwritev = pwritev, .fdatasync = fdatasync, .fsync = fsync, .ftruncate = ftruncate, \
+                .fallocate = fallocate, .fstat = fstat, .stat = stat, .rename = rename, .link = link, \
+                .unlink = unlink, .mkdir = mkdir, .rmdir = rmdir, .mmap = mmap, .munmap = munmap, \
+                .realtime_us = sys_realtime_us, .monotonic_us = sys_monotonic_us, .random = sys_random, \
+                .sleep_us = sys_sleep_us, .accept4 = sys_accept4, .recv = recv, .sendmsg = sendmsg, \
         }
 
 const struct leat_os_table leat_os_system = SYSTEM_TABLE;

@@ -212,12 +212,17 @@ struct leat_log_read {
 int leat_log_read(struct leat_log_partition *part, int64_t offset, uint32_t max_bytes, struct leat_chain *out,
                   struct leat_log_read *ret_read, struct leat_error *err) LEAT_NODISCARD;
 
+/* The same without waiting for the disk: LEAT_EBUSY when what is asked for is not in memory; then leat_log_read, on a
+ * thread that may wait. What is in memory only in part may come in pieces. */
+int leat_log_read_cached(struct leat_log_partition *part, int64_t offset, uint32_t max_bytes, struct leat_chain *out,
+                         struct leat_log_read *ret_read, struct leat_error *err) LEAT_NODISCARD;
+
 /* Adds to @out the first batch whose largest timestamp is >= @timestamp_ms (the
- * caller looks for the record inside). LEAT_ENOTFOUND when all are older. */
+ * caller looks for the record inside). LEAT_ENOTFOUND when all are older. Blocks when the disk must be read. */
 int leat_log_read_time(struct leat_log_partition *part, int64_t timestamp_ms, struct leat_chain *out,
                        struct leat_log_read *ret_read, struct leat_error *err) LEAT_NODISCARD;
 /* The largest timestamp of the partition, -1 when it is empty (the batch is
- * then found by leat_log_read_time). */
+ * then found by leat_log_read_time). Blocks when the disk must be read. */
 int leat_log_max_time(struct leat_log_partition *part, int64_t *ret_timestamp_ms,
                       struct leat_error *err) LEAT_NODISCARD;
 /* The largest epoch <= @epoch in the log, and the offset where it ends

@@ -32,6 +32,8 @@ struct leat_os_table {
         int (*open)(const char *path, int flags, mode_t mode);
         int (*close)(int fd);
         ssize_t (*pread)(int fd, void *data, size_t bytes, off_t offset);
+        /* preadv2 with RWF_NOWAIT: what is in memory from @offset on; EAGAIN when the first byte is not */
+        ssize_t (*pread_cached)(int fd, void *data, size_t bytes, off_t offset);
         ssize_t (*pwrite)(int fd, const void *data, size_t bytes, off_t offset);
         ssize_t (*pwritev)(int fd, const struct iovec *parts, int count, off_t offset);
         int (*fdatasync)(int fd);
@@ -75,6 +77,10 @@ void leat_os_close(int fd);
 /* Reads up to @bytes (less only at the end of the file). @name is for messages. */
 int leat_os_pread(int fd, const char *name, void *data, size_t bytes, int64_t offset, size_t *ret_bytes,
                   struct leat_error *err) LEAT_NODISCARD;
+/* The same without waiting for the disk: reads what is in memory, which may be less than there is. LEAT_EBUSY when not
+ * even the first byte is (the system has then begun to read it). A file system that cannot tell is waited for. */
+int leat_os_pread_cached(int fd, const char *name, void *data, size_t bytes, int64_t offset, size_t *ret_bytes,
+                         struct leat_error *err) LEAT_NODISCARD;
 /* Writes all of it or fails; after a failure any part may have been written. */
 int leat_os_pwrite(int fd, const char *name, struct leat_view data, int64_t offset,
                    struct leat_error *err) LEAT_NODISCARD;

@@ -41,6 +41,7 @@
 enum leat_fault_kind {
         LEAT_FAULT_OPEN,
         LEAT_FAULT_PREAD,
+        LEAT_FAULT_PREAD_CACHED,
         LEAT_FAULT_PWRITE, /* pwritev too */
         LEAT_FAULT_FDATASYNC,
         LEAT_FAULT_FSYNC,
