@@ -66,7 +66,7 @@ def filled(new_leat):
     server = new_leat(args=["--set", "broker.metrics.interval=200 ms", "--set", "broker.loops=1"])
     server.start()
     admin = ck.admin.AdminClient({"bootstrap.servers": server.kafka})
-    admin.create_topics([ck.admin.NewTopic("t", 2, config={"segment.bytes": "1048576"})])["t"].result(30)
+    admin.create_topics([ck.admin.NewTopic("t", 2, config={"segment.bytes": "1048576", "retention.ms": "-1"})])["t"].result(30)
     producer = ck.Producer({"bootstrap.servers": server.kafka, "linger.ms": 5, "queue.buffering.max.messages": 1000000})
     for n in range(RECORDS):
         producer.produce("t", f"{n // 2} {PAD}", partition=n % 2, timestamp=1_790_000_000_000 + n)
