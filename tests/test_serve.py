@@ -200,3 +200,14 @@ def test_stop_while_the_broker_hangs(leat):
     assert took < 8 and not any("is killed" in line for line in leat.err), leat.log()
     assert len(answers) == 3 and all("terminating connection" in answer or "closed the connection" in answer
                                      for answer in answers), answers
+
+
+def test_stop_of_the_whole_group(tmp_path):
+    """Service managers send SIGTERM to every process: the order of the stop stays the supervisor's."""
+    with subprocess.Popen([BINARY, "serve", "--data", str(tmp_path / "d"), *ANY_DOORS], stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True, start_new_session=True) as leat:
+        assert any(line.startswith("ready in") for line in leat.stdout)
+        os.killpg(leat.pid, signal.SIGTERM)
+        _, err = leat.communicate(timeout=15)
+    assert leat.returncode == 0
+    assert "started again" not in err and "is killed" not in err, err

@@ -24,7 +24,7 @@ int leat_role_api(const struct leat_role_args *args, struct leat_error *err)
                                            .stats = stats};
         int rc = leat_api_new(args->listen_fd, &options, &api, err);
         if (rc == 0) {
-                rc = leat_loop_on_signal(leat_api_loop(api), SIGTERM, api_signal, api, err);
+                rc = leat_loop_on_signal(leat_api_loop(api), ROLE_STOP_SIGNAL, api_signal, api, err);
                 if (rc == 0) {
                         leat_role_ready(args);
                         leat_api_run(api);

@@ -23,7 +23,11 @@ struct leat_role_args {
         int ready_fd; /* "R" is written when the role answers */
 };
 
-/* Each runs its role until SIGTERM; the process exits with what it returns. */
+/* Asks a role to end, in the order that only the supervisor knows. SIGTERM, SIGINT and SIGHUP go to whole groups of
+ * processes (a terminal's Ctrl-C, a service manager's stop) and are ignored by roles. */
+#define ROLE_STOP_SIGNAL SIGUSR1
+
+/* Each runs its role until ROLE_STOP_SIGNAL; the process exits with what it returns. */
 int leat_role_broker(const struct leat_role_args *args, struct leat_error *err) LEAT_NODISCARD;
 int leat_role_worker(const struct leat_role_args *args, struct leat_error *err) LEAT_NODISCARD;
 int leat_role_query(const struct leat_role_args *args, struct leat_error *err) LEAT_NODISCARD;
@@ -34,7 +38,7 @@ void leat_role_ready(const struct leat_role_args *args);
 /* Opens DATA/run/<role>.stats. */
 int leat_role_stats(const struct leat_role_args *args, struct leat_stats **ret_stats,
                     struct leat_error *err) LEAT_NODISCARD;
-/* A loop that SIGTERM ends (SIGINT is the supervisor's and ignored here). */
+/* A loop that ROLE_STOP_SIGNAL ends. */
 int leat_role_loop(const struct leat_role_args *args, struct leat_loop **ret_loop,
                    struct leat_error *err) LEAT_NODISCARD;
 

@@ -2,8 +2,9 @@
 /*
  * leat/role: a role process: reads what the supervisor tells it, runs, exits.
  *
- * SIGTERM ends it in order. SIGINT and SIGHUP reach the whole terminal session
- * and are the supervisor's business, so they are ignored here.
+ * ROLE_STOP_SIGNAL ends it in order. SIGINT, SIGHUP and SIGTERM reach all
+ * processes of a terminal session or a service at once; they are the
+ * supervisor's business, so they are ignored here.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -82,7 +83,7 @@ int leat_role_loop(const struct leat_role_args *args, struct leat_loop **ret_loo
 {
         struct leat_loop *loop;
         LEAT_TRY(leat_loop_new(args->role, &loop, err));
-        int rc = leat_loop_on_signal(loop, SIGTERM, loop_signal, loop, err);
+        int rc = leat_loop_on_signal(loop, ROLE_STOP_SIGNAL, loop_signal, loop, err);
         if (rc != 0) {
                 leat_loop_free(loop);
                 return rc;
@@ -106,6 +107,7 @@ int leat_role_main(int argc, char **argv)
         signal(SIGPIPE, SIG_IGN);
         signal(SIGINT, SIG_IGN);
         signal(SIGHUP, SIG_IGN);
+        signal(SIGTERM, SIG_IGN);
         snprintf(process, sizeof process, "leat-%s", args.role);
         leat_os_set_name(process);
         leat_diag_init(args.role, LEAT_DIAG_INFO);

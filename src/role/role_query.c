@@ -10,7 +10,7 @@ static void goodbye_over(void *loop)
         leat_loop_stop(loop);
 }
 
-/* Runs until SIGTERM; then ends the sessions while the loop still sends. */
+/* Runs until ROLE_STOP_SIGNAL; then ends the sessions while the loop still sends. */
 static void query_run(struct leat_loop *loop, struct leat_pg *pg)
 {
         leat_loop_run(loop);

@@ -9,7 +9,7 @@
  * Run     one poll() over signals, log pipes and ready pipes. A role that dies
  *         is started again with the same listening socket: clients that connect
  *         meanwhile wait in its backlog and are not refused.
- * Stop    api, query, workers, broker, each with SIGTERM and STOP_WAIT to end;
+ * Stop    api, query, workers, broker, each with ROLE_STOP_SIGNAL and STOP_WAIT to end;
  *         readers go before what they read.
  *
  * Given up  The others stand on the broker: without it, or before everything was
@@ -307,7 +307,7 @@ static void stop_role(struct serve *s, const char *role)
                 if (strcmp(s->children[i].role, role) != 0)
                         continue;
                 s->children[i].stopping = true;
-                leat_os_kill(s->children[i].pid, SIGTERM);
+                leat_os_kill(s->children[i].pid, ROLE_STOP_SIGNAL);
         }
         while (running) {
                 (void)wait_event(s, 100 * 1000);

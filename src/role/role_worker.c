@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * leat/role: the worker role: the jobs of one pipeline. The worker's loop blocks
- * on its own thread; SIGTERM only sets the flag that it looks at.
+ * on its own thread; ROLE_STOP_SIGNAL only sets the flag that it looks at.
  */
 #include "leat/stream.h"
 #include "role_int.h"
@@ -19,7 +19,7 @@ int leat_role_worker(const struct leat_role_args *args, struct leat_error *err)
         struct leat_stats *stats;
         struct sigaction action = {.sa_handler = worker_signal};
         LEAT_TRY(leat_role_stats(args, &stats, err));
-        sigaction(SIGTERM, &action, NULL);
+        sigaction(ROLE_STOP_SIGNAL, &action, NULL);
         struct leat_worker_options options = {.data_dir = args->data_dir,
                                               .kafka = args->doors[LEAT_DOOR_KAFKA],
                                               .pipeline = args->pipeline,
