@@ -163,8 +163,8 @@ class Leat:
         """A psycopg connection of its own."""
         import psycopg
         host, port = self.pg.rsplit(":", 1)
-        return psycopg.connect(host=host, port=port, user="leat", dbname="leat", autocommit=True, connect_timeout=10,
-                               **options)
+        return psycopg.connect(**{"host": host, "port": port, "user": "leat", "dbname": "leat", "autocommit": True,
+                                  "connect_timeout": 10, **options})
 
     def sql(self, text, params=None):
         """Runs statements on one kept connection; rows of the last one that has any, [] when none has."""

@@ -174,7 +174,8 @@ static bool open_backend(struct leat_pg_session *s, const struct leat_pg_startup
                 snprintf(text, sizeof text, "database \"%.100s\" does not exist", st->database);
                 return refuse(s, "3D000", text, "The only database is \"leat\": psql -d leat");
         }
-        struct leat_pg_session_info info = {.user = s->user, .notice = door_notice, .report = door_report, .door = s};
+        struct leat_pg_session_info info = {
+                .user = s->user, .pid = s->pid, .notice = door_notice, .report = door_report, .door = s};
         if (s->pg->options.backend->session_open(s->pg->options.backend_arg, &info, &backend, &err) != 0)
                 return refuse(s, leat_pg_sqlstate(err.code), err.message, err.hint);
         pthread_mutex_lock(&s->mutex);

@@ -293,7 +293,12 @@ int leat_query_conn_open(struct query_session *s, struct leat_conn **ret_conn, s
         struct leat_conn *conn;
         LEAT_TRY(leat_query_engine(s->query, &engine, err));
         LEAT_TRY(leat_conn_open(engine, &leat_query_relation_ops, s, &conn, err));
-        int rc = engine_macros(s->query, conn, err);
+        struct leat_buf who = LEAT_BUF_INIT;
+        leat_sql_session_text(s->info.user, s->info.pid, &who);
+        int rc = leat_conn_exec(conn, leat_buf_cstr(&who), err);
+        leat_buf_done(&who);
+        if (rc == 0)
+                rc = engine_macros(s->query, conn, err);
         if (rc != 0) {
                 leat_conn_close(conn);
                 return rc;

@@ -107,6 +107,8 @@ LEAT_TEST(time_and_chance)
                  &fx->err);
         CHECK(bound.uses_now && strstr(bound.plan_json, "\"leat_now\"") != NULL);
         refuse(fx, LEAT_EUNSUPPORTED, "SELECT site, ^random() AS r FROM scans", "random()");
+        refuse(fx, LEAT_EUNSUPPORTED, "SELECT ^current_user AS u, site FROM scans", "current_user");
+        refuse(fx, LEAT_EUNSUPPORTED, "SELECT ^pg_backend_pid() AS u, site FROM scans", "pg_backend_pid");
         refuse(fx, LEAT_EUNSUPPORTED, "SELECT ^gen_random_uuid() AS r FROM scans", "gen_random_uuid()");
         refuse(fx, LEAT_EUNSUPPORTED, "SELECT ^age(event_time) AS r FROM scans", "age reads the clock");
         CHECK_OK(bind(fx, "SELECT age(event_time, event_time) AS r FROM scans"), &fx->err);

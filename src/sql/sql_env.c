@@ -205,6 +205,7 @@ static int open_engine(struct leat_sql_env *env, struct leat_error *err)
         /* Read without the lock: written once, however often the engine is opened. */
         if (env->volatile_functions == NULL)
                 env->volatile_functions = leat_strdup(leat_buf_cstr(&names));
+        LEAT_TRY_GOTO(leat_conn_exec(env->conn, "SET VARIABLE leat_user = 'leat'; SET VARIABLE leat_pid = 0", err));
         LEAT_TRY_GOTO(leat_conn_exec(env->conn, leat_sql_macros(), err));
         if (leat_sql_env_system(env, "pg_catalog.leat_definitions"))
                 LEAT_TRY_GOTO(leat_conn_exec(env->conn, leat_sql_catalog_macros(), err));

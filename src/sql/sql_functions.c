@@ -109,6 +109,21 @@ enum sql_function_class leat_sql_function_class(struct leat_sql_env *env, const 
         return leat_sql_env_volatile(env, name) ? SQL_FUNCTION_DENIED : SQL_FUNCTION_OK;
 }
 
+bool leat_sql_function_of_session(const char *name)
+{
+        static const char *const names[] = {"current_user", "session_user",   "user",
+                                            "current_role", "pg_backend_pid", "current_setting"};
+        return LISTED(names, name);
+}
+
+void leat_sql_session_text(const char *user, int pid, struct leat_buf *out)
+{
+        leat_buf_add_str(out, "SET VARIABLE leat_user = '");
+        for (const char *c = user; *c != 0; c++)
+                leat_buf_printf(out, *c == '\'' ? "''" : "%c", *c);
+        leat_buf_printf(out, "'; SET VARIABLE leat_pid = %d;", pid);
+}
+
 const char *leat_sql_macros(void)
 {
         return "CREATE OR REPLACE MACRO current_database() AS 'leat';"
@@ -117,13 +132,13 @@ const char *leat_sql_macros(void)
                "CREATE OR REPLACE MACRO current_schemas(implicit) AS CASE WHEN implicit THEN ['pg_catalog', 'public'] "
                "ELSE "
                "['public'] END;"
-               "CREATE OR REPLACE MACRO current_user() AS 'leat';"
-               "CREATE OR REPLACE MACRO session_user() AS 'leat';"
-               "CREATE OR REPLACE MACRO user() AS 'leat';"
-               "CREATE OR REPLACE MACRO current_role() AS 'leat';"
+               "CREATE OR REPLACE MACRO current_user() AS getvariable('leat_user');"
+               "CREATE OR REPLACE MACRO session_user() AS getvariable('leat_user');"
+               "CREATE OR REPLACE MACRO user() AS getvariable('leat_user');"
+               "CREATE OR REPLACE MACRO current_role() AS getvariable('leat_user');"
                "CREATE OR REPLACE MACRO version() AS 'PostgreSQL 15.0 (Leat 0.1)';"
                "CREATE OR REPLACE MACRO pg_get_userbyid(id) AS 'leat';"
-               "CREATE OR REPLACE MACRO pg_backend_pid() AS 0;"
+               "CREATE OR REPLACE MACRO pg_backend_pid() AS getvariable('leat_pid');"
                "CREATE OR REPLACE MACRO pg_encoding_to_char(encoding) AS 'UTF8';"
                "CREATE OR REPLACE MACRO pg_client_encoding() AS 'UTF8';"
                "CREATE OR REPLACE MACRO pg_is_in_recovery() AS false;"

@@ -155,10 +155,17 @@ const char *leat_sql_output_name(struct leat_arena *arena, const char *name);
 /* DuckDB's error in words that say what to do, internal names taken out (sql_message.c). */
 void leat_sql_message_clean(const struct leat_sql_catalog *catalog, struct leat_error *err);
 
+/* What does the same here as a function that others have, or as the function, type or column that @message says is
+ * missing; NULL when we know none (sql_hints.c). */
+const char *leat_sql_hint_function(const char *name);
+const char *leat_sql_hint_message(const char *message);
+
 /* ---- functions (sql_functions.c) ----------------------------------------------------- */
 enum sql_function_class { SQL_FUNCTION_OK, SQL_FUNCTION_DENIED, SQL_FUNCTION_VOLATILE, SQL_FUNCTION_NOW };
 enum sql_function_class leat_sql_function_class(struct leat_sql_env *env, const char *name);
 bool leat_sql_table_function_allowed(const char *name);
+/* It tells who asks: current_user and the like. */
+bool leat_sql_function_of_session(const char *name);
 /* SQL for now() and its kin over $leat_now; NULL when @name is none. */
 const char *leat_sql_now_text(const char *name);
 

@@ -87,10 +87,44 @@ static void ask(char *hint, size_t bytes)
         }
 }
 
+/* Scalar Function with name "f" is not in the catalog, but it exists in the … extension. → … does not exist */
+static void no_extensions(struct leat_error *err)
+{
+        char text[sizeof err->message];
+        const char *rest = strstr(err->message, "\" is not in the catalog, but it exists in the ");
+        const char *name = strchr(err->message, '"');
+        if (rest == NULL || name >= rest)
+                return;
+        snprintf(text, sizeof text, "%.*s%.*s does not exist", (int)(name - err->message), err->message,
+                 (int)(rest - name - 1), name + 1);
+        snprintf(err->message, sizeof err->message, "%s", text);
+        err->hint[0] = 0;
+}
+
+/* DuckDB finds something alike for every function; only what may be a slip of the fingers helps. */
+static void drop_far(struct leat_error *err)
+{
+        static const char question[] = "Did you mean \"";
+        char name[65], near[65];
+        if (strncmp(err->hint, question, sizeof question - 1) != 0 ||
+            (sscanf(err->message, "function %64[^ ]", name) != 1 && sscanf(err->message, "type %64[^ ]", name) != 1) ||
+            sscanf(err->hint + sizeof question - 1, "%64[^\"]", near) != 1)
+                return;
+        const char *names[] = {near};
+        if (leat_sql_suggest(name, names, 1) == NULL)
+                err->hint[0] = 0;
+}
+
 void leat_sql_message_clean(const struct leat_sql_catalog *catalog, struct leat_error *err)
 {
         real_names(catalog, err->message, sizeof err->message);
         real_names(catalog, err->hint, sizeof err->hint);
+        no_extensions(err);
         reword(err->message, sizeof err->message);
-        ask(err->hint, sizeof err->hint);
+        drop_far(err);
+        const char *known = leat_sql_hint_message(err->message);
+        if (known != NULL)
+                leat_error_hint(err, "%s", known);
+        else
+                ask(err->hint, sizeof err->hint);
 }

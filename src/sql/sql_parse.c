@@ -239,65 +239,12 @@ int leat_sql_body(struct sql_parser *p, bool emit_allowed)
         if (!starts_query(p))
                 return leat_sql_unexpected(p, "SELECT");
         LEAT_TRY(body_emit(p, emit_allowed, &end));
+        LEAT_TRY(leat_sql_refuse_query(p, p->at, end, p->stmt->kind == LEAT_STMT_INSERT));
         const struct sql_token *last = &p->tokens[end - 1];
         p->stmt->body.start = sql_peek(p, 0)->start;
         p->stmt->body.len = last->start + last->len - p->stmt->body.start;
         p->at = p->count;
         return 0;
-}
-
-/* ---- statements that Leat does not have ------------------------------------------- */
-static const struct {
-        const char *word, *hint;
-} refused[] = {
-        {"UPDATE",
-         "A topic is a log: insert the new row; with a PRIMARY KEY the newest row of a key is the one that counts."},
-        {"DELETE", "A topic is a log: insert a NULL value for the key, or let retention delete."},
-        {"MERGE", "A topic is a log: insert the new rows."},
-        {"TRUNCATE", "Set the topic's retention, or drop it and create it again."},
-        {"LISTEN", "Use COPY (SUBSCRIBE TO view) TO STDOUT."},
-        {"NOTIFY", "Insert into a topic."},
-        {"UNLISTEN", "Use COPY (SUBSCRIBE TO view) TO STDOUT."},
-        {"GRANT", "There are no users and rights yet: Leat listens on this machine only."},
-        {"REVOKE", "There are no users and rights yet: Leat listens on this machine only."},
-        {"VACUUM", "There is nothing to do by hand."},
-        {"ANALYZE", "There is nothing to do by hand."},
-        {"CHECKPOINT", "There is nothing to do by hand."},
-        {"CLUSTER", "There is nothing to do by hand."},
-        {"REINDEX", "There are no indexes."},
-        {"LOCK", "A SELECT never waits for a writer."},
-        {"COMMENT", NULL},
-        {"DO", NULL},
-        {"CALL", NULL},
-        {"PRAGMA", "SHOW and SET know the settings there are."},
-        {"ATTACH", "Leat reads topics and views only."},
-        {"DETACH", NULL},
-        {"USE", "There is one database, \"leat\", and one schema, \"public\"."},
-        {"INSTALL", "Extensions cannot be loaded."},
-        {"LOAD", "Extensions cannot be loaded."},
-        {"FORCE", "Extensions cannot be loaded."},
-        {"EXPORT", NULL},
-        {"IMPORT", NULL},
-        {"SUMMARIZE", NULL},
-        {"PIVOT", "Write it as SELECT with FILTER on the aggregates."},
-        {"UNPIVOT", NULL},
-        {"REFRESH", "A materialized view is always up to date."},
-        {"SECURITY", NULL},
-        {"REASSIGN", NULL},
-};
-
-static int refuse(struct sql_parser *p)
-{
-        const struct sql_token *token = sql_peek(p, 0);
-        for (size_t i = 0; i < LEAT_ARRAY_LEN(refused); i++) {
-                if (!leat_sql_token_is(p->text, token, refused[i].word))
-                        continue;
-                leat_sql_fail(p->text, token->start, p->err, LEAT_EUNSUPPORTED, "Leat has no %s", refused[i].word);
-                if (refused[i].hint != NULL)
-                        leat_error_hint(p->err, "%s", refused[i].hint);
-                return LEAT_EUNSUPPORTED;
-        }
-        return leat_sql_unexpected(p, NULL);
 }
 
 /* ---- statements ----------------------------------------------------------------------- */
@@ -327,7 +274,7 @@ static int parse_insert(struct sql_parser *p)
                 p->stmt->column_count = count;
         }
         if (sql_is(p, 0, "DEFAULT"))
-                return leat_sql_unexpected(p, "VALUES or SELECT");
+                return leat_sql_unexpected(p, "VALUES or SELECT; columns that are not named become NULL");
         return leat_sql_body(p, false);
 }
 
@@ -461,8 +408,13 @@ int leat_sql_statement(struct sql_parser *p)
         if (leat_sql_accept(p, "DESCRIBE") || leat_sql_accept(p, "DESC")) {
                 p->stmt->kind = LEAT_STMT_DESCRIBE;
                 bool named = sql_peek(p, 1)->kind == TOKEN_WORD || sql_peek(p, 1)->kind == TOKEN_QUOTED;
+                if (sql_is(p, 0, "SELECT"))
+                        LEAT_TRY(leat_sql_refuse(p, "DESCRIBE"));
                 if (named && leat_sql_accept(p, "DASHBOARD"))
                         p->stmt->object_kind = LEAT_OBJECT_DASHBOARD;
+                else if (named && !leat_sql_accept(p, "TOPIC") && !leat_sql_accept(p, "TABLE") &&
+                         !leat_sql_accept(p, "VIEW") && sql_is(p, 0, "MATERIALIZED") && sql_is(p, 1, "VIEW"))
+                        p->at += 2; /* any relation, whatever it is called */
                 LEAT_TRY(leat_sql_relation_name(p, "the name of a relation"));
                 return leat_sql_expect_end(p);
         }
@@ -501,7 +453,8 @@ int leat_sql_statement(struct sql_parser *p)
                 p->at++;
                 return leat_sql_fetch(p);
         }
-        return refuse(p);
+        LEAT_TRY(leat_sql_refuse(p, ""));
+        return leat_sql_unexpected(p, NULL);
 }
 
 int leat_sql_parse(struct leat_arena *arena, struct leat_view text, size_t *io_offset, struct leat_stmt *ret_stmt,

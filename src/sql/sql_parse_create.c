@@ -250,42 +250,6 @@ static int create_view(struct sql_parser *p, bool materialized)
 }
 
 /* ---- CREATE -------------------------------------------------------------------------- */
-static int refuse_create(struct sql_parser *p)
-{
-        static const struct {
-                const char *word, *hint;
-        } words[] = {{"TABLE", "Events live in topics: CREATE TOPIC name (column type, ...)."},
-                     {"STREAM",
-                      "CREATE TOPIC gives a topic its columns; CREATE MATERIALIZED VIEW keeps a query up to date."},
-                     {"SOURCE", "CREATE TOPIC gives a topic its columns."},
-                     {"SINK", "Read a view with COPY (SUBSCRIBE TO view) TO STDOUT."},
-                     {"INDEX", "A topic with a PRIMARY KEY is read by its key without an index."},
-                     {"UNIQUE", "A topic with a PRIMARY KEY keeps one row of each key."},
-                     {"SCHEMA", "There is one schema, \"public\"."},
-                     {"DATABASE", "There is one database, \"leat\"."},
-                     {"FUNCTION", NULL},
-                     {"MACRO", NULL},
-                     {"TYPE", NULL},
-                     {"SEQUENCE", NULL},
-                     {"SECRET", NULL},
-                     {"USER", "There are no users and rights yet: Leat listens on this machine only."},
-                     {"ROLE", "There are no users and rights yet: Leat listens on this machine only."},
-                     {"EXTENSION", "Extensions cannot be loaded."},
-                     {"TRIGGER", NULL},
-                     {"TEMP", NULL},
-                     {"TEMPORARY", NULL}};
-        const struct sql_token *token = sql_peek(p, 0);
-        for (size_t i = 0; i < LEAT_ARRAY_LEN(words); i++) {
-                if (!leat_sql_token_is(p->text, token, words[i].word))
-                        continue;
-                leat_sql_fail(p->text, token->start, p->err, LEAT_EUNSUPPORTED, "Leat has no CREATE %s", words[i].word);
-                if (words[i].hint != NULL)
-                        leat_error_hint(p->err, "%s", words[i].hint);
-                return LEAT_EUNSUPPORTED;
-        }
-        return leat_sql_unexpected(p, "TOPIC, VIEW, MATERIALIZED VIEW or DASHBOARD");
-}
-
 int leat_sql_create(struct sql_parser *p)
 {
         struct leat_stmt *stmt = p->stmt;
@@ -301,8 +265,10 @@ int leat_sql_create(struct sql_parser *p)
                 materialized = true;
         }
         view = materialized || leat_sql_accept(p, "VIEW");
-        if (!topic && !dashboard && !view)
-                return refuse_create(p);
+        if (!topic && !dashboard && !view) {
+                LEAT_TRY(leat_sql_refuse(p, "CREATE"));
+                return leat_sql_unexpected(p, "TOPIC, VIEW, MATERIALIZED VIEW or DASHBOARD");
+        }
         if (sql_is(p, 0, "IF") && sql_is(p, 1, "NOT")) {
                 if (stmt->or_replace)
                         return leat_sql_unexpected(p, "either OR REPLACE or IF NOT EXISTS");
@@ -379,8 +345,10 @@ int leat_sql_alter(struct sql_parser *p)
         bool materialized = leat_sql_accept(p, "MATERIALIZED");
         if (materialized)
                 LEAT_TRY(leat_sql_expect(p, "VIEW"));
-        else if (!leat_sql_accept(p, "JOB"))
+        if (!materialized && !leat_sql_accept(p, "JOB")) {
+                LEAT_TRY(leat_sql_refuse(p, "ALTER"));
                 return leat_sql_unexpected(p, "TOPIC, MATERIALIZED VIEW or JOB");
+        }
         stmt->kind = LEAT_STMT_ALTER_JOB;
         LEAT_TRY(if_exists(p));
         LEAT_TRY(leat_sql_relation_name(p, "the name of a materialized view"));
@@ -410,11 +378,8 @@ int leat_sql_drop(struct sql_parser *p)
         } else if (leat_sql_accept(p, "MATERIALIZED")) {
                 LEAT_TRY(leat_sql_expect(p, "VIEW"));
                 stmt->object_kind = LEAT_OBJECT_MATVIEW;
-        } else if (sql_is(p, 0, "TABLE")) {
-                leat_sql_fail(p->text, sql_peek(p, 0)->start, p->err, LEAT_EUNSUPPORTED, "Leat has no DROP TABLE");
-                leat_error_hint(p->err, "Write DROP TOPIC, DROP VIEW or DROP MATERIALIZED VIEW.");
-                return LEAT_EUNSUPPORTED;
         } else {
+                LEAT_TRY(leat_sql_refuse(p, "DROP"));
                 return leat_sql_unexpected(p, "TOPIC, VIEW, MATERIALIZED VIEW or DASHBOARD");
         }
         LEAT_TRY(if_exists(p));

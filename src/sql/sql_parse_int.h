@@ -87,6 +87,11 @@ static inline struct leat_span sql_span(const struct sql_token *token)
         return (struct leat_span){.start = token->start, .len = token->len};
 }
 
+/* What other systems have and Leat does not (sql_refused.c): LEAT_EUNSUPPORTED at the current token when it is such a
+ * word behind @verb ("" at the beginning of a statement), and the like for words within a query. */
+int leat_sql_refuse(struct sql_parser *p, const char *verb) LEAT_NODISCARD;
+int leat_sql_refuse_query(struct sql_parser *p, uint32_t from, uint32_t to, bool insert) LEAT_NODISCARD;
+
 int leat_sql_statement(struct sql_parser *p) LEAT_NODISCARD;
 int leat_sql_replay_parse(struct sql_parser *p) LEAT_NODISCARD;
 int leat_sql_inner(struct sql_parser *p) LEAT_NODISCARD;

@@ -175,6 +175,7 @@ int leat_sql_show(struct sql_parser *p)
                         return leat_sql_expect_end(p);
                 }
         }
+        LEAT_TRY(leat_sql_refuse(p, "SHOW"));
         p->stmt->kind = LEAT_STMT_SHOW_SETTING;
         if (sql_is(p, 0, "TIME") && sql_is(p, 1, "ZONE")) {
                 p->at += 2;
@@ -309,6 +310,7 @@ int leat_sql_copy(struct sql_parser *p)
                         return leat_sql_unexpected(p, "SELECT or SUBSCRIBE TO");
                 uint32_t first = p->at;
                 LEAT_TRY(leat_sql_parens(p, &stmt->body));
+                LEAT_TRY(leat_sql_refuse_query(p, first, p->at, false));
                 const struct sql_token *last = &p->tokens[p->at - 2];
                 stmt->body.start = p->tokens[first].start;
                 stmt->body.len = last->start + last->len - stmt->body.start;

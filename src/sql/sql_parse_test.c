@@ -224,7 +224,7 @@ LEAT_TEST(alter_and_drop)
         CHECK_INT(parse("DROP DASHBOARD d").object_kind, LEAT_OBJECT_DASHBOARD);
         refuse(LEAT_EUNSUPPORTED, "ALTER TOPIC t ADD ^a int NOT NULL", "must be nullable");
         refuse(LEAT_ESYNTAX, "ALTER TOPIC t RENAME ^TO u", "TO");
-        refuse(LEAT_ESYNTAX, "ALTER ^TABLE t ADD a int", "TABLE");
+        refuse(LEAT_EUNSUPPORTED, "ALTER ^TABLE t ADD a int", "no ALTER TABLE");
         refuse(LEAT_ESYNTAX, "DROP VIEW a^, b", "\",\"");
         refuse(LEAT_ESYNTAX, "ALTER JOB v ^STOP", "STOP");
 }
@@ -358,6 +358,28 @@ LEAT_TEST(prepare_and_others)
         refuse(LEAT_ESYNTAX, "SELECT ^$x$ abc", "unterminated dollar");
         refuse(LEAT_ESYNTAX, "EXECUTE p (1,^)", "near \")\"");
         refuse(LEAT_ESYNTAX, "VALIDATE VALIDATE VALIDATE VALIDATE VALIDATE ^VALIDATE SELECT 1", "VALIDATE");
+}
+
+LEAT_TEST(what_others_have_is_refused_by_name)
+{
+        refuse(LEAT_EUNSUPPORTED, "CREATE ^RULE r", "no CREATE RULE");
+        refuse(LEAT_EUNSUPPORTED, "CREATE OR REPLACE ^FUNCTION f() ...", "no CREATE FUNCTION");
+        refuse(LEAT_EUNSUPPORTED, "ALTER ^TABLE t ADD COLUMN a INT", "no ALTER TABLE");
+        refuse(LEAT_EUNSUPPORTED, "DROP ^TABLE t", "no DROP TABLE");
+        refuse(LEAT_EUNSUPPORTED, "SHOW ^COLUMNS FROM t", "no SHOW COLUMNS");
+        refuse(LEAT_EUNSUPPORTED, "DESCRIBE ^SELECT 1", "no DESCRIBE SELECT");
+        refuse(LEAT_EUNSUPPORTED, "SELECT * FROM t ^FOR UPDATE", "FOR UPDATE");
+        refuse(LEAT_EUNSUPPORTED, "SELECT * FROM (SELECT 1 FROM t ^FOR NO KEY UPDATE) s", "FOR UPDATE");
+        refuse(LEAT_EUNSUPPORTED, "COPY (SELECT 1 ^INTO t) TO STDOUT", "INTO");
+        refuse(LEAT_EUNSUPPORTED, "SELECT 1 FROM t ^EMIT CHANGES LIMIT 3", "EMIT");
+        refuse(LEAT_EUNSUPPORTED, "INSERT INTO t VALUES (1) ^ON CONFLICT DO NOTHING", "ON CONFLICT");
+        refuse(LEAT_EUNSUPPORTED, "INSERT INTO t VALUES (1) ^RETURNING *", "RETURNING");
+        refuse(LEAT_ESYNTAX, "SELECT ^`a` FROM t", "near \"`\"");
+        CHECK_INT(parse("SELECT 1 AS into, t.for, 'FOR UPDATE', substring(a FROM 1 FOR 2), 2 AS returning").kind,
+                  LEAT_STMT_SELECT);
+        CHECK_STR(parse("DESCRIBE TOPIC scans").name, "scans");
+        CHECK_STR(parse("DESCRIBE MATERIALIZED VIEW v").name, "v");
+        CHECK_STR(parse("DESCRIBE topic").name, "topic");
 }
 
 static const char *piece(const struct leat_stmt *s, struct leat_span at)

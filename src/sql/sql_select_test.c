@@ -216,6 +216,25 @@ LEAT_TEST(errors_have_their_place)
         sql_fixture_free(fx);
 }
 
+LEAT_TEST(hints_name_the_way_here)
+{
+        struct sql_fixture *fx = sql_fixture_new();
+        refuse(fx, LEAT_ENOFUNCTION, "SELECT ^to_char(event_time, 'YYYY') FROM scans", "to_char does not exist");
+        CHECK(strstr(fx->err.hint, "strftime(") != NULL);
+        refuse(fx, LEAT_ENOFUNCTION, "SELECT ^to_timestamp('a', 'b') FROM scans", "to_timestamp");
+        CHECK(strstr(fx->err.hint, "strptime(") != NULL);
+        refuse(fx, LEAT_EDENIED, "SELECT ^nextval('a')", "nextval");
+        CHECK(strstr(fx->err.hint, "gen_random_uuid") != NULL);
+        refuse(fx, LEAT_ENOCOLUMN, "SELECT ^ctid FROM scans", "ctid");
+        CHECK(strstr(fx->err.hint, "kafka_offset") != NULL);
+        /* Nothing is asked that is far off, a slip is. */
+        refuse(fx, LEAT_ENOFUNCTION, "SELECT ^justify_hours(1)", "justify_hours does not exist");
+        CHECK_STR(fx->err.hint, "");
+        refuse(fx, LEAT_ENOFUNCTION, "SELECT ^sumx(1)", "sumx does not exist");
+        CHECK_STR(fx->err.hint, "Did you mean \"sum\"?");
+        sql_fixture_free(fx);
+}
+
 /* All of its parameters can be bound, used or not. */
 static void run_panel(struct sql_fixture *fx, const struct leat_sql_query *q)
 {

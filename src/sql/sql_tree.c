@@ -126,6 +126,12 @@ static void view_definition(struct sql_walk *w, uint32_t token)
         leat_sql_edit_literal(edit, "))", at);
 }
 
+static int of_session(struct sql_walk *w, int64_t at, const char *name)
+{
+        return leat_sql_walk_fail(w, at, LEAT_EUNSUPPORTED, "A view is the same for all who read it.",
+                                  "%s belongs to a session and cannot stand in a materialized view", name);
+}
+
 static int walk_function(struct sql_walk *w, const struct leat_json *expr)
 {
         const char *name = leat_json_str(expr, "function_name"), *schema = leat_json_str(expr, "schema");
@@ -138,9 +144,12 @@ static int walk_function(struct sql_walk *w, const struct leat_json *expr)
         const struct leat_json *children = leat_json_get(expr, "children");
         if (strcasecmp(name, "pg_get_viewdef") == 0 && w->rw->mode == SQL_MODE_BATCH && token < w->token_count)
                 view_definition(w, token);
+        if (w->rw->mode == SQL_MODE_STREAM && leat_sql_function_of_session(name))
+                return of_session(w, at, name);
         switch (leat_sql_function_class(w->rw->env, name)) {
         case SQL_FUNCTION_DENIED:
-                return leat_sql_walk_fail(w, at, LEAT_EDENIED, NULL, "function %s is not allowed", name);
+                return leat_sql_walk_fail(w, at, LEAT_EDENIED, leat_sql_hint_function(name),
+                                          "function %s is not allowed", name);
         case SQL_FUNCTION_VOLATILE:
                 if (w->rw->mode == SQL_MODE_STREAM)
                         return leat_sql_walk_fail(
@@ -173,6 +182,10 @@ static int walk_column(struct sql_walk *w, const struct leat_json *expr)
         if (names == NULL || names->count == 0 || token >= w->token_count)
                 return 0;
         const char *name = (const char *)leat_json_at(names, 0)->text.data;
+        /* "user" may be a column of the relation. */
+        if (names->count == 1 && w->tokens[token].kind == TOKEN_WORD && w->rw->mode == SQL_MODE_STREAM &&
+            strcasecmp(name, "user") != 0 && leat_sql_function_of_session(name))
+                return of_session(w, at, name);
         if (names->count == 1 && w->tokens[token].kind == TOKEN_WORD && leat_sql_now_text(name) != NULL &&
             w->rw->mode == SQL_MODE_STREAM) {
                 w->rw->uses_now = true;

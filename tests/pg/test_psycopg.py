@@ -36,6 +36,15 @@ def test_values_round_trip(server, form, binary):
             assert c.execute(f"SELECT {form}", (value,), binary=binary).fetchone() == (value,), (form, binary, value)
 
 
+def test_who_asks(server):
+    """current_user is the name that the client gave, pg_backend_pid() the number that cancels its statements."""
+    with server.connect(user="o'brien") as one, server.connect(user="leat") as two:
+        query = "SELECT current_user, session_user, user, pg_backend_pid()"
+        for _ in range(2):
+            assert one.execute(query).fetchone() == ("o'brien", "o'brien", "o'brien", one.info.backend_pid)
+            assert two.execute(query).fetchone() == ("leat", "leat", "leat", two.info.backend_pid)
+
+
 @pytest.mark.parametrize("binary", [False, True])
 def test_numeric(server, binary):
     with server.connect() as c:

@@ -37,6 +37,7 @@ enum leat_pg_txn { LEAT_PG_IDLE = 'I', LEAT_PG_IN_TXN = 'T', LEAT_PG_FAILED = 'E
 
 struct leat_pg_session_info {
         const char *user;
+        int pid; /* as the client was told it, for cancel */
         /* Sends a NOTICE (severity "NOTICE", "WARNING" or "INFO"). Thread: inside a call of the backend. */
         void (*notice)(void *door, const char *severity, const char *message, const char *hint);
         /* Tells the client that a reported setting has changed (ParameterStatus). */

@@ -197,6 +197,8 @@ void leat_sql_catalog_unref(struct leat_sql_catalog *catalog);
 /* Set-up statements (macros such as format_type, pg_get_userbyid, current_database) that a connection needs before
  * it prepares what leat_sql_select gives: pass to leat_conn_exec. */
 const char *leat_sql_macros(void);
+/* SQL for leat_conn_exec: what current_user and pg_backend_pid() say on a connection. */
+void leat_sql_session_text(const char *user, int pid, struct leat_buf *out);
 /* After them, where leat_scan knows pg_catalog: functions that look something up there (pg_get_indexdef, regclass). */
 const char *leat_sql_catalog_macros(void);
 
