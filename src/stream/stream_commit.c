@@ -100,7 +100,9 @@ static void jobs_fill(struct leat_worker *w, struct leat_tick *tick)
                                               .start_count = work->start_count,
                                               .behind_us = work->behind_us,
                                               .missed = work->missed,
-                                              .missed_count = work->missed_count};
+                                              .missed_count = work->missed_count,
+                                              .late_arr = work->late_arr,
+                                              .late_known = work->late_known};
                 job->state = work->state == LEAT_WORK_RUNNING   ? LEAT_TICK_RUNNING
                              : work->state == LEAT_WORK_FILLING ? LEAT_TICK_FILLING
                                                                 : LEAT_TICK_PAUSED;
@@ -233,6 +235,10 @@ static void state_measure(struct leat_worker *w, struct leat_work *work)
         char reason[160];
         for (uint32_t k = 0; k < work->arr_count; k++) {
                 struct leat_arr_stats stats = leat_state_stats(w->state, work->first_arr + k);
+                bytes += stats.memory_bytes + stats.disk_bytes;
+        }
+        if (work->late_arr != 0) {
+                struct leat_arr_stats stats = leat_state_stats(w->state, work->late_arr);
                 bytes += stats.memory_bytes + stats.disk_bytes;
         }
         leat_stat_set(work->stat_state, bytes);

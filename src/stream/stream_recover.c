@@ -111,6 +111,7 @@ static int tick_apply(struct leat_worker *w, const struct leat_snapshot *objects
         LEAT_TRY(keyed_define(w, objects, tick, err));
         LEAT_TRY(leat_mirrors_define(w->state, w->last_arena, objects, tick, err));
         LEAT_TRY(leat_missed_define(w->state, w->last_arena, objects, tick, err));
+        LEAT_TRY(leat_late_define(w->state, w->last_arena, objects, tick, err));
         for (uint32_t i = 0; i < tick->section_count; i++) {
                 const struct leat_tick_section *section = &tick->sections[i];
                 if (leat_state_def(w->state, section->arr_id) == NULL)
@@ -202,6 +203,7 @@ int leat_worker_recover(struct leat_worker *w, struct leat_error *err)
         LEAT_TRY_GOTO(keyed_define(w, objects, &w->last, err));
         LEAT_TRY_GOTO(leat_mirrors_define(w->state, w->last_arena, objects, &w->last, err));
         LEAT_TRY_GOTO(leat_missed_define(w->state, w->last_arena, objects, &w->last, err));
+        LEAT_TRY_GOTO(leat_late_define(w->state, w->last_arena, objects, &w->last, err));
         LEAT_TRY_GOTO(replay(w, objects, &topic, fence, err));
         w->durable_tick = w->published_tick = manifest;
         w->durable_tick = w->tick;

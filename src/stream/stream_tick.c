@@ -134,6 +134,10 @@ void leat_tick_encode_commit(const struct leat_tick *tick, struct leat_buf *out)
                         leat_buf_uvarint(out, job->missed[k].arr_id);
                 }
         }
+        for (uint32_t i = 0; i < tick->job_count; i++) {
+                leat_buf_uvarint(out, tick->jobs[i].late_arr);
+                leat_buf_varint(out, tick->jobs[i].late_known);
+        }
 }
 
 struct encoder {
@@ -391,6 +395,10 @@ int leat_tick_decode_commit(struct leat_arena *arena, struct leat_view bytes, st
                 upstreams_get(arena, &cur, &tick);
                 for (uint32_t i = 0; i < tick.job_count && !cur.failed; i++)
                         missed_get(arena, &cur, &jobs[i]);
+        }
+        for (uint32_t i = 0; i < tick.job_count && !cur.failed && (i > 0 || cur.at != cur.end); i++) { /* likewise */
+                jobs[i].late_arr = leat_cursor_uvarint(&cur);
+                jobs[i].late_known = leat_cursor_varint(&cur);
         }
         if (cur.failed || cur.at != cur.end)
                 return leat_error_set(err, LEAT_ECORRUPT, "damaged commit of a tick near byte %zu",

@@ -19,8 +19,13 @@ static struct leat_tick tick_make(int64_t number, uint64_t incarnation)
                                                          .mirror_count = 2,
                                                          .mirrors = mirrors}};
         static const struct leat_tick_missed missed[] = {{7, 90}};
-        static const struct leat_tick_job jobs[] = {
-                {.view_id = 3, .state = LEAT_TICK_PAUSED, .behind_us = 55, .missed_count = 1, .missed = missed}};
+        static const struct leat_tick_job jobs[] = {{.view_id = 3,
+                                                     .state = LEAT_TICK_PAUSED,
+                                                     .behind_us = 55,
+                                                     .missed_count = 1,
+                                                     .missed = missed,
+                                                     .late_arr = 91,
+                                                     .late_known = 12}};
         return (struct leat_tick){.pipeline = "mine",
                                   .incarnation = incarnation,
                                   .tick = number,
@@ -59,9 +64,12 @@ LEAT_TEST(tick_commit_and_back)
         CHECK_INT(back.jobs[0].behind_us, 55);
         CHECK_INT(back.jobs[0].missed_count, 1);
         CHECK_INT(back.jobs[0].missed[0].arr_id, 90);
+        CHECK_INT(back.jobs[0].late_arr, 91);
+        CHECK_INT(back.jobs[0].late_known, 12);
         for (size_t len = 0; len < bytes.len; len++) { /* cut anywhere: refused, or it is a commit of before */
                 struct leat_view part = leat_view_of(bytes.data, len);
-                CHECK(leat_tick_decode_commit(arena, part, &back, &err) != 0 || back.upstream_count == 0);
+                CHECK(leat_tick_decode_commit(arena, part, &back, &err) != 0 || back.upstream_count == 0 ||
+                      back.jobs[0].late_arr == 0);
         }
         leat_buf_done(&bytes);
         leat_arena_free(arena);

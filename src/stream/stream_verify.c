@@ -13,169 +13,18 @@
  * When the query fails on rows that an expression cannot take, it runs again without
  * the records that the job put into the quarantine for that.
  *
- * What cannot be repeated is refused by name: views that drop late rows, and those
- * that differ after they looked up what has changed since. With a
- * retention only rows are compared whose time the view still keeps.
+ * Rows that the view has dropped as late, and windows that are not over, are left out
+ * of the query too (stream_verify_late.c).
+ *
+ * What cannot be repeated is refused by name: views that differ after they looked up
+ * what has changed since. With a retention only rows are compared whose time the view
+ * still keeps.
  */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 
-#include "leat/sql.h"
-#include "stream_worker.h"
-
-#define OPEN_TRIES 6
-
-struct relation {
-        char *key;
-        struct leat_batch *rows; /* all of its columns, as describe() gives them */
-        uint32_t at;
-        struct relation *next;
-};
-struct verify {
-        const struct leat_verify_options *options;
-        struct leat_arena *arena;
-        struct leat_catalog *catalog, *env_catalog;
-        struct leat_feed *feed;
-        struct leat_state *state;
-        struct leat_sql_env *env;
-        const struct leat_snapshot *objects;
-        struct leat_sql_catalog *names;
-        const struct leat_tick_job *job;
-        struct leat_tick tick;
-        int64_t upto;           /* the tick to stop at; 0 = the newest */
-        struct leat_runtime rt; /* runs a view's read SQL and the comparison */
-        struct relation *relations;
-        const char *without; /* what this view put into quarantines is left out; NULL: nothing */
-};
-
-/* ---- the pipeline at its newest tick ------------------------------------------------------ */
-static int arrs_define(struct verify *v, const char *pipeline, struct leat_error *err)
-{
-        for (uint32_t i = 0; i < v->objects->object_count; i++) {
-                const struct leat_object *object = &v->objects->objects[i];
-                struct leat_stream_graph *graph;
-                if (object->kind != LEAT_OBJECT_MATVIEW || strcmp(object->view->pipeline, pipeline) != 0)
-                        continue;
-                LEAT_TRY(leat_stream_graph_decode(v->arena, object->view->graph, &graph, err));
-                struct leat_arr_def def = leat_stream_arr_def(graph, 0);
-                LEAT_TRY(leat_state_define(v->state, &def, err));
-        }
-        return 0;
-}
-
-static int keyed_define(struct verify *v, const struct leat_tick *tick, struct leat_error *err)
-{
-        for (uint32_t i = 0; i < tick->input_count; i++) {
-                const struct leat_object *topic = leat_snapshot_get(v->objects, tick->inputs[i].object_id);
-                const char **names;
-                struct leat_type *types;
-                uint32_t count;
-                if (tick->inputs[i].arr_id == 0 || topic == NULL || topic->topic == NULL)
-                        continue;
-                leat_keyed_names(topic->topic, v->arena, &names, &types, &count);
-                struct leat_arr_def def = {.id = tick->inputs[i].arr_id,
-                                           .mode = LEAT_ARR_MAP,
-                                           .key_count = topic->topic->key_count,
-                                           .column_count = count,
-                                           .types = types,
-                                           .time_column = -1};
-                LEAT_TRY(leat_state_define(v->state, &def, err));
-        }
-        return 0;
-}
-
-static int commit_keep(struct verify *v, struct leat_view bytes, struct leat_error *err)
-{
-        uint8_t *copy = leat_arena_alloc(v->arena, bytes.len + 1);
-        memcpy(copy, bytes.data, bytes.len);
-        LEAT_TRY(leat_tick_decode_commit(v->arena, leat_view_of(copy, bytes.len), &v->tick, err));
-        LEAT_TRY(leat_mirrors_define(v->state, v->arena, v->objects, &v->tick, err));
-        return keyed_define(v, &v->tick, err);
-}
-
-static int tick_take(struct verify *v, const struct leat_tick *tick, struct leat_error *err)
-{
-        if (v->tick.tick == 0 && tick->tick != 1)
-                return leat_error_set(err, LEAT_ECORRUPT, "the ticks before tick %" PRId64 " are not there",
-                                      tick->tick);
-        struct leat_buf bytes = LEAT_BUF_INIT;
-        leat_tick_encode_commit(tick, &bytes);
-        int rc = commit_keep(v, leat_buf_view(&bytes), err);
-        leat_buf_done(&bytes);
-        for (uint32_t i = 0; i < tick->section_count && rc == 0; i++)
-                if (leat_state_def(v->state, tick->sections[i].arr_id) != NULL)
-                        rc = leat_state_apply(v->state, tick->sections[i].arr_id, tick->tick, tick->sections[i].rows,
-                                              tick->sections[i].weights, err);
-        for (uint32_t i = 0; i < tick->expire_count && rc == 0; i++)
-                if (leat_state_def(v->state, tick->expires[i].arr_id) != NULL)
-                        rc = leat_state_expire(v->state, tick->expires[i].arr_id, tick->expires[i].time_us, err);
-        return rc;
-}
-
-static int ticks_follow(struct verify *v, const char *pipeline, int64_t after, struct leat_error *err)
-{
-        char name[250];
-        struct leat_feed_topic topic;
-        struct leat_feed_reader *reader;
-        int64_t begin, end;
-        leat_tick_topic_name(pipeline, name);
-        LEAT_TRY(leat_feed_topic(v->feed, name, &topic, err));
-        LEAT_TRY(leat_feed_offsets(v->feed, name, LEAT_FEED_EARLIEST, &begin, 1, err));
-        LEAT_TRY(leat_feed_offsets(v->feed, name, LEAT_FEED_LATEST, &end, 1, err));
-        LEAT_TRY(leat_feed_reader_open(v->feed, &reader, err));
-        struct leat_tick_reader *ticks = leat_tick_reader_new(after);
-        int rc = leat_feed_reader_add(reader, &topic, 0, begin, 0, err);
-        while (rc == 0 && begin < end && (v->upto == 0 || v->tick.tick < v->upto)) {
-                const struct leat_feed_batch *batches;
-                uint32_t count, tag;
-                int32_t partition;
-                rc = leat_feed_poll(reader, 1000000, 16u << 20, &batches, &count, &tag, &partition, err);
-                for (uint32_t b = 0; b < count && rc == 0; b++) {
-                        for (uint32_t i = 0; i < batches[b].record_count && rc == 0; i++) {
-                                const struct leat_tick *tick;
-                                rc = leat_tick_reader_feed(ticks, &batches[b].records[i], &tick, err);
-                                if (rc == 0 && tick != NULL && (v->upto == 0 || tick->tick <= v->upto))
-                                        rc = tick_take(v, tick, err);
-                        }
-                        begin = batches[b].next_offset;
-                }
-        }
-        leat_tick_reader_free(ticks);
-        leat_feed_reader_close(reader);
-        return rc;
-}
-
-static int pipeline_open(struct verify *v, const char *pipeline, struct leat_error *err)
-{
-        char dir[4096];
-        struct leat_buf extra = LEAT_BUF_INIT;
-        int64_t tick = 0;
-        leat_worker_state_dir(v->options->data_dir, pipeline, dir);
-        struct leat_state_options options = {.role = LEAT_STATE_READER, .dir = dir};
-        int rc = leat_state_open(&options, &v->state, &tick, &extra, err);
-        if (rc == 0)
-                rc = arrs_define(v, pipeline, err);
-        if (rc == 0 && tick > 0)
-                rc = commit_keep(v, leat_buf_view(&extra), err);
-        leat_buf_done(&extra);
-        return rc != 0 ? rc : ticks_follow(v, pipeline, tick, err);
-}
-
-/* The worker may write the next manifest meanwhile, cut the ticks below it and delete files: then from that one. */
-static int pipeline_open_again(struct verify *v, const char *pipeline, struct leat_error *err)
-{
-        int rc = pipeline_open(v, pipeline, err);
-        for (int i = 1; i < OPEN_TRIES && rc != 0; i++) {
-                if (v->state != NULL)
-                        leat_state_close(v->state);
-                v->state = NULL;
-                v->tick = (struct leat_tick){0};
-                leat_os_sleep_us(20000ll * i);
-                rc = pipeline_open(v, pipeline, err);
-        }
-        return rc;
-}
+#include "stream_verify.h"
 
 /* ---- what the query reads --------------------------------------------------------------------- */
 static int64_t position_or(const struct leat_tick_position *positions, uint32_t count,
@@ -185,9 +34,28 @@ static int64_t position_or(const struct leat_tick_position *positions, uint32_t 
         return at != NULL ? at->offset : otherwise;
 }
 
-static int topic_rows(struct verify *v, const struct leat_object *object, const char *const *names, uint32_t count,
-                      struct leat_batch **ret_rows, struct leat_error *err)
+static int32_t name_index(const char *const *names, uint32_t count, const char *name)
 {
+        for (uint32_t i = 0; i < count; i++)
+                if (strcmp(names[i], name) == 0)
+                        return (int32_t)i;
+        return -1;
+}
+
+static void late_add(struct leat_verify *v, uint64_t object_id, int32_t partition, const struct leat_format_rows *rows,
+                     const struct leat_buf *offsets, struct leat_buf *io_late)
+{
+        for (uint32_t i = 0; v->windows.filters && i < rows->batch->rows; i++) {
+                int64_t offset = ((const int64_t *)(const void *)offsets->data)[rows->records[i]];
+                int64_t late = leat_late_watermark(v->spans, v->span_count, object_id, partition, offset);
+                leat_buf_add(io_late, &late, sizeof late);
+        }
+}
+
+static int topic_rows(struct leat_verify *v, const struct leat_object *object, const char *const *names, uint32_t count,
+                      struct leat_verify_relation *rel, struct leat_error *err)
+{
+        struct leat_buf offsets = LEAT_BUF_INIT, late = LEAT_BUF_INIT;
         struct leat_feed_topic topic;
         struct leat_feed_reader *reader;
         struct leat_format *format;
@@ -214,11 +82,12 @@ static int topic_rows(struct verify *v, const struct leat_object *object, const 
                         int32_t partition;
                         rc = leat_feed_poll(reader, 1000000, 8u << 20, &batches, &got, &tag, &partition, err);
                         leat_format_reset(format);
+                        leat_buf_clear(&offsets);
                         for (uint32_t b = 0; b < got && rc == 0; b++) {
                                 uint32_t take = batches[b].record_count;
                                 while (take > 0 && batches[b].records[take - 1].offset >= end)
                                         take--;
-                                leat_verify_decode(format, batches[b].records, take, p, places, place_count);
+                                leat_verify_decode(format, batches[b].records, take, p, places, place_count, &offsets);
                                 at = batches[b].next_offset;
                         }
                         struct leat_format_rows rows;
@@ -231,16 +100,24 @@ static int topic_rows(struct verify *v, const struct leat_object *object, const 
                                 all = more;
                         }
                         leat_batch_append(v->arena, all, rows.batch, 0, rows.batch->rows);
+                        late_add(v, object->id, p, &rows, &offsets, &late);
                 }
                 leat_feed_reader_remove(reader, 0, p);
         }
         leat_feed_reader_close(reader);
         leat_format_close(format);
-        *ret_rows = all;
+        rel->rows = all;
+        if (late.len > 0)
+                rel->late_us = leat_arena_copy(v->arena, late.data, late.len);
+        leat_buf_done(&offsets);
+        leat_buf_done(&late);
+        if (object->topic->watermark_column >= 0)
+                rel->time_column =
+                        name_index(names, count, object->topic->columns[object->topic->watermark_column].name);
         return rc;
 }
 
-static int arr_rows(struct verify *v, uint64_t arr, bool weighted, struct leat_delta *out, struct leat_error *err)
+static int arr_rows(struct leat_verify *v, uint64_t arr, bool weighted, struct leat_delta *out, struct leat_error *err)
 {
         struct leat_state_snapshot *snapshot = leat_state_snapshot_take(v->state);
         struct leat_scan *scan;
@@ -261,7 +138,7 @@ static int arr_rows(struct verify *v, uint64_t arr, bool weighted, struct leat_d
 }
 
 /* The arrangement with the view's rows in this pipeline: its own, or the copy of it. */
-static uint64_t view_arr(const struct verify *v, const struct leat_object *object, uint64_t own)
+static uint64_t view_arr(const struct leat_verify *v, const struct leat_object *object, uint64_t own)
 {
         for (uint32_t u = 0; u < v->tick.upstream_count; u++)
                 for (uint32_t k = 0; k < v->tick.upstreams[u].mirror_count; k++)
@@ -271,7 +148,7 @@ static uint64_t view_arr(const struct verify *v, const struct leat_object *objec
 }
 
 /* A view's rows as its readers see them. */
-static int view_rows(struct verify *v, const struct leat_object *object, struct leat_batch **ret_rows,
+static int view_rows(struct leat_verify *v, const struct leat_object *object, struct leat_batch **ret_rows,
                      struct leat_error *err)
 {
         struct leat_stream_graph *graph;
@@ -296,7 +173,7 @@ static int view_rows(struct verify *v, const struct leat_object *object, struct 
         return rc;
 }
 
-static int keyed_rows(struct verify *v, const struct leat_object *object, const char *const *names,
+static int keyed_rows(struct leat_verify *v, const struct leat_object *object, const char *const *names,
                       const struct leat_type *all_types, uint32_t count, struct leat_batch **ret_rows,
                       struct leat_error *err)
 {
@@ -340,7 +217,7 @@ static int keyed_rows(struct verify *v, const struct leat_object *object, const 
 }
 
 /* ---- the batch query's relations ------------------------------------------------------------------- */
-static int key_columns(struct verify *v, const char *text, struct leat_arena *arena, struct leat_scan_key *key,
+static int key_columns(struct leat_verify *v, const char *text, struct leat_arena *arena, struct leat_scan_key *key,
                        uint32_t *ret_count, const char ***ret_names, struct leat_type **ret_types,
                        struct leat_error *err)
 {
@@ -360,11 +237,33 @@ struct scan {
         bool given;
 };
 
+static int view_relation(struct leat_verify *v, const struct leat_object *object, const char *const *names,
+                         uint32_t count, struct leat_verify_relation *rel, struct leat_error *err)
+{
+        struct leat_stream_graph *graph;
+        LEAT_TRY(leat_stream_graph_decode(v->arena, object->view->graph, &graph, err));
+        if (graph->output.append_only && graph->output.time_column >= 0)
+                rel->time_column = name_index(names, count, graph->output.names[graph->output.time_column]);
+        return view_rows(v, object, &rel->rows, err);
+}
+
+/* Without the rows that the view has dropped, or not emitted. */
+static const struct leat_batch *relation_rows(struct leat_verify *v, struct leat_verify_relation *rel)
+{
+        if (!v->windows.filters || rel->time_column < 0)
+                return rel->rows;
+        if (rel->chosen == NULL || rel->chosen_class != v->windows.at_class)
+                rel->chosen =
+                        leat_verify_choose(&v->windows, v->arena, rel->rows, (uint32_t)rel->time_column, rel->late_us);
+        rel->chosen_class = v->windows.at_class;
+        return rel->chosen;
+}
+
 static int open_scan(void *arg, const char *text, const uint32_t *columns, uint32_t count, void **ret_scan,
                      struct leat_error *err)
 {
-        struct verify *v = arg;
-        struct relation *rel = v->relations;
+        struct leat_verify *v = arg;
+        struct leat_verify_relation *rel = v->relations;
         while (rel != NULL && strcmp(rel->key, text) != 0)
                 rel = rel->next;
         if (rel == NULL) {
@@ -374,25 +273,27 @@ static int open_scan(void *arg, const char *text, const uint32_t *columns, uint3
                 uint32_t all;
                 rel = leat_arena_zalloc(v->arena, sizeof *rel);
                 rel->key = leat_arena_strdup(v->arena, text);
+                rel->time_column = -1;
                 LEAT_TRY(key_columns(v, text, v->arena, &key, &all, &names, &types, err));
                 const struct leat_object *object = leat_snapshot_get(v->objects, key.object_id);
                 if (object == NULL || (key.kind != LEAT_SCAN_TOPIC && key.kind != LEAT_SCAN_VIEW))
                         return leat_error_set(err, LEAT_EUNSUPPORTED, "%s cannot be verified", key.name);
                 if (key.kind == LEAT_SCAN_VIEW)
-                        LEAT_TRY(view_rows(v, object, &rel->rows, err));
+                        LEAT_TRY(view_relation(v, object, names, all, rel, err));
                 else if (object->topic->key_count > 0)
                         LEAT_TRY(keyed_rows(v, object, names, types, all, &rel->rows, err));
                 else
-                        LEAT_TRY(topic_rows(v, object, names, all, &rel->rows, err));
+                        LEAT_TRY(topic_rows(v, object, names, all, rel, err));
                 rel->next = v->relations;
                 v->relations = rel;
         }
+        const struct leat_batch *rows = relation_rows(v, rel);
         struct scan *scan = leat_arena_zalloc(v->arena, sizeof *scan);
-        scan->batch.rows = rel->rows->rows;
+        scan->batch.rows = rows->rows;
         scan->batch.column_count = count;
         scan->batch.columns = leat_arena_zalloc(v->arena, (count + 1) * sizeof *scan->batch.columns);
         for (uint32_t i = 0; i < count; i++)
-                scan->batch.columns[i] = rel->rows->columns[columns[i]];
+                scan->batch.columns[i] = rows->columns[columns[i]];
         *ret_scan = scan;
         return 0;
 }
@@ -413,24 +314,58 @@ static void close_scan(void *arg)
 
 static const struct leat_relation_ops batch_ops = {describe, open_scan, next_batch, close_scan};
 
-static int batch_run(struct verify *v, const struct leat_object *view, struct leat_batch **ret_rows,
-                     struct leat_error *err)
+/* The query's rows in the windows of one class. */
+static int class_run(struct leat_verify *v, const char *sql, struct leat_batch **ret_rows, struct leat_error *err)
 {
-        struct leat_sql_query query;
+        struct leat_buf text = LEAT_BUF_INIT, macro = LEAT_BUF_INIT;
         struct leat_conn *conn;
         struct leat_plan *plan;
-        struct leat_span span = {.start = 0, .len = (uint32_t)view->view->body.len};
-        LEAT_TRY(leat_sql_select(v->env, v->arena, view->view->body, span, NULL, 0, &query, err));
         LEAT_TRY(leat_conn_open(v->rt.engine, &batch_ops, v, &conn, err));
         int rc = leat_conn_exec(conn, leat_sql_macros(), err);
+        if (v->windows.classes > 1) {
+                leat_verify_hops(&v->windows, sql, &text, &macro);
+                sql = leat_buf_cstr(&text);
+                if (rc == 0)
+                        rc = leat_conn_exec(conn, leat_buf_cstr(&macro), err);
+        }
         if (rc == 0)
-                rc = leat_plan_prepare(conn, query.sql, &plan, err);
+                rc = leat_plan_prepare(conn, sql, &plan, err);
         if (rc == 0) {
                 rc = leat_runtime_run(plan, v->arena, ret_rows, err);
                 leat_plan_free(plan);
         }
         leat_conn_close(conn);
+        leat_buf_done(&text);
+        leat_buf_done(&macro);
         return rc;
+}
+
+/* The rows of both; strings are shared. */
+static struct leat_batch *joined(struct leat_arena *arena, const struct leat_batch *a, const struct leat_batch *b)
+{
+        struct leat_type *types = leat_arena_zalloc(arena, (a->column_count + 1) * sizeof *types);
+        for (uint32_t i = 0; i < a->column_count; i++)
+                types[i] = a->columns[i].type;
+        struct leat_batch *all = leat_batch_new(arena, types, a->column_count, a->rows + b->rows + 1);
+        all->rows = 0;
+        leat_batch_append(NULL, all, a, 0, a->rows);
+        leat_batch_append(NULL, all, b, 0, b->rows);
+        return all;
+}
+
+static int batch_run(struct leat_verify *v, const struct leat_object *view, struct leat_batch **ret_rows,
+                     struct leat_error *err)
+{
+        struct leat_sql_query query;
+        struct leat_span span = {.start = 0, .len = (uint32_t)view->view->body.len};
+        struct leat_batch *rows, *all = NULL;
+        LEAT_TRY(leat_sql_select(v->env, v->arena, view->view->body, span, NULL, 0, &query, err));
+        for (v->windows.at_class = 0; v->windows.at_class < v->windows.classes; v->windows.at_class++) {
+                LEAT_TRY(class_run(v, query.sql, &rows, err));
+                all = all == NULL ? rows : joined(v->arena, all, rows);
+        }
+        *ret_rows = all;
+        return 0;
 }
 
 /* ---- comparing ----------------------------------------------------------------------------------------- */
@@ -440,7 +375,7 @@ static bool is_float(const struct leat_type *type)
 }
 
 /* @time_column < 0: all rows; else those that have a time, from @horizon on. */
-static int sorted(struct verify *v, struct leat_batch *rows, int32_t time_column, int64_t horizon,
+static int sorted(struct leat_verify *v, struct leat_batch *rows, int32_t time_column, int64_t horizon,
                   struct leat_batch **ret_rows, struct leat_error *err)
 {
         uint32_t base = leat_runtime_slots(&v->rt, 1), terms = 0;
@@ -545,7 +480,7 @@ static void differences(const struct leat_batch *have, const struct leat_batch *
 
 /* The pipeline @up at the tick that we have of it: its views' rows, as @ret_rows[i] of mirror i; NULL when that tick can
  * no longer be put together. */
-static int upstream_rows(struct verify *v, const struct leat_tick_upstream *up, struct leat_batch **ret_rows,
+static int upstream_rows(struct leat_verify *v, const struct leat_tick_upstream *up, struct leat_batch **ret_rows,
                          struct leat_error *err)
 {
         struct leat_state *state = v->state;
@@ -553,7 +488,7 @@ static int upstream_rows(struct verify *v, const struct leat_tick_upstream *up, 
         v->state = NULL;
         v->tick = (struct leat_tick){0};
         v->upto = up->tick;
-        int rc = pipeline_open(v, up->pipeline, err);
+        int rc = leat_verify_pipeline_open(v, up->pipeline, err);
         for (uint32_t i = 0; rc == 0 && v->tick.tick == up->tick && i < up->mirror_count; i++) {
                 const struct leat_object *view = leat_snapshot_get(v->objects, up->mirrors[i].view_id);
                 if (view != NULL && up->mirrors[i].state != LEAT_MIRROR_LOADING)
@@ -567,7 +502,7 @@ static int upstream_rows(struct verify *v, const struct leat_tick_upstream *up, 
 }
 
 /* Copies of views of another pipeline against these views, at the tick where the copies stand. */
-static int mirrors_compare(struct verify *v, const struct leat_tick_upstream *up, struct leat_verify_result *ret,
+static int mirrors_compare(struct leat_verify *v, const struct leat_tick_upstream *up, struct leat_verify_result *ret,
                            struct leat_error *err)
 {
         struct leat_batch **rows = leat_arena_zalloc(v->arena, (up->mirror_count + 1) * sizeof(*rows));
@@ -584,7 +519,7 @@ static int mirrors_compare(struct verify *v, const struct leat_tick_upstream *up
         return 0;
 }
 
-static int compare(struct verify *v, const struct leat_object *view, struct leat_verify_result *ret,
+static int compare(struct leat_verify *v, const struct leat_object *view, struct leat_verify_result *ret,
                    struct leat_error *err)
 {
         struct leat_stream_graph *graph;
@@ -592,13 +527,14 @@ static int compare(struct verify *v, const struct leat_object *view, struct leat
         LEAT_TRY(leat_stream_graph_decode(v->arena, view->view->graph, &graph, err));
         const struct leat_arr_def *def = &graph->arrs[0];
         int64_t horizon = INT64_MIN, w = v->job->watermark_us;
-        bool drops = graph->mode == LEAT_OUT_CLOSED || graph->late != LEAT_STREAM_LATE_APPLY;
-        if (drops || (graph->retention_us > 0 && graph->output.time_column < 0)) {
-                leat_error_set(err, LEAT_EUNSUPPORTED, "view %s cannot be verified afterwards: %s", view->name,
-                               drops ? "it drops late rows, which depend on when they came"
-                                     : "it has a retention but does not show its time");
-                return LEAT_EUNSUPPORTED;
-        }
+        if (graph->retention_us > 0 && graph->output.time_column < 0)
+                return leat_error_set(err, LEAT_EUNSUPPORTED,
+                                      "view %s cannot be verified afterwards: it has a retention but does not show its "
+                                      "time",
+                                      view->name);
+        LEAT_TRY(leat_verify_windows_open(graph, v->job, view->name, &v->windows, err));
+        if (v->windows.filters && v->job->late_rows > 0)
+                LEAT_TRY(leat_late_read(v->state, v->job->late_arr, v->arena, &v->spans, &v->span_count, err));
         if (graph->retention_us > 0 && w != INT64_MIN &&
             def->bucket_us > 0) /* one bucket more: what came late for it is gone */
                 horizon = w - graph->retention_us + 2 * def->bucket_us;
@@ -626,7 +562,7 @@ static int compare(struct verify *v, const struct leat_object *view, struct leat
 int leat_stream_verify(const struct leat_verify_options *options, struct leat_verify_result *ret_result,
                        struct leat_error *err)
 {
-        struct verify v = {.options = options, .arena = leat_arena_new(1 << 20)};
+        struct leat_verify v = {.options = options, .arena = leat_arena_new(1 << 20)};
         struct leat_verify_result result = {0};
         char path[4096];
         int rc;
@@ -643,7 +579,7 @@ int leat_stream_verify(const struct leat_verify_options *options, struct leat_ve
                 rc = leat_error_set(err, LEAT_ENORELATION, "there is no materialized view \"%s\"", options->view);
                 goto fail;
         }
-        LEAT_TRY_GOTO(pipeline_open_again(&v, view->view->pipeline, err));
+        LEAT_TRY_GOTO(leat_verify_pipeline_open_again(&v, view->view->pipeline, err));
         for (uint32_t i = 0; i < v.tick.job_count; i++)
                 if (v.tick.jobs[i].view_id == view->id && v.tick.jobs[i].state == LEAT_TICK_RUNNING)
                         v.job = &v.tick.jobs[i];

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "stream_worker.h"
+#include "stream_verify.h"
 
 #define WAIT_US 10000000ll
 
@@ -90,16 +90,25 @@ int leat_verify_refused(struct leat_feed *feed, const char *topic, const char *v
         return rc;
 }
 
+static void decode(struct leat_format *format, const struct leat_record *records, uint32_t count,
+                   struct leat_buf *io_offsets)
+{
+        for (uint32_t i = 0; i < count; i++)
+                leat_buf_add(io_offsets, &records[i].offset, sizeof records[i].offset);
+        leat_format_decode(format, records, count);
+}
+
 void leat_verify_decode(struct leat_format *format, const struct leat_record *records, uint32_t count,
-                        int32_t partition, const struct leat_record_place *places, uint32_t place_count)
+                        int32_t partition, const struct leat_record_place *places, uint32_t place_count,
+                        struct leat_buf *io_offsets)
 {
         uint32_t from = 0;
         for (uint32_t i = 0; i < count && place_count > 0; i++) {
                 struct leat_record_place place = {.partition = partition, .offset = records[i].offset};
                 if (bsearch(&place, places, place_count, sizeof *places, by_place) == NULL)
                         continue;
-                leat_format_decode(format, records + from, i - from);
+                decode(format, records + from, i - from, io_offsets);
                 from = i + 1;
         }
-        leat_format_decode(format, records + from, count - from);
+        decode(format, records + from, count - from, io_offsets);
 }

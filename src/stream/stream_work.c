@@ -233,13 +233,14 @@ static int keyed_lookups(struct leat_worker *w, struct leat_work *work, struct l
 int leat_work_step(struct leat_worker *w, struct leat_work *work, struct leat_lane *lane, struct leat_error *err)
 {
         struct leat_stream_job *job = work->job;
-        int64_t begun = leat_os_monotonic_us(), late = work->late_rows;
+        int64_t begun = leat_os_monotonic_us(), late = work->late_rows, watermark = job->watermark_us;
         job->next_watermark_us =
                 work->time_held ? job->watermark_us : LEAT_MAX(job->watermark_us, work_watermark(w, work, lane));
         keyed_lookups(w, work, w->arena);
         LEAT_TRY(leat_stream_job_run(job, &w->run, err));
         work->begun = true;
         work->late_rows = late + job->late_rows;
+        LEAT_TRY(leat_work_late_keep(w, work, lane, watermark, err));
         work->rows_in += job->rows_in;
         work->rows_out += job->rows_out;
         work->watermark_us = job->watermark_us;

@@ -103,6 +103,8 @@ struct leat_work {
         uint32_t **maps;           /* one a node: source columns -> columns of its input */
         int64_t rows_in, rows_out; /* of this tick */
         int64_t late_rows;         /* dropped, since the view was made */
+        uint64_t late_arr;         /* tells which; 0: none yet */
+        int64_t late_known;        /* of late_rows, those that it tells of; -1: given up */
         struct leat_tick_refused *refused;
         uint32_t refused_count;
         int64_t watermark_us;
@@ -299,6 +301,30 @@ void leat_work_missed_drop(struct leat_worker *w, struct leat_work *work);
 int leat_missed_define(struct leat_state *state, struct leat_arena *arena, const struct leat_snapshot *objects,
                        const struct leat_tick *tick, struct leat_error *err) LEAT_NODISCARD;
 
+/* ---- late rows (stream_late.c) ------------------------------------------------------------------ */
+/* Records of a partition that one step took, under this watermark, and some of which it dropped from windows. */
+struct leat_late_span {
+        uint64_t object_id;
+        int32_t partition;
+        int64_t from, to; /* offsets */
+        int64_t watermark_us;
+};
+/* True when the view drops rows since their window is over (and not only since it keeps it no longer). */
+bool leat_late_drops(const struct leat_stream_graph *graph);
+/* After a step of the job over the rows of @lane that began at @watermark_us. */
+int leat_work_late_keep(struct leat_worker *w, struct leat_work *work, struct leat_lane *lane, int64_t watermark_us,
+                        struct leat_error *err) LEAT_NODISCARD;
+void leat_work_late_drop(struct leat_worker *w, struct leat_work *work);
+/* The arrangements of spans that @tick names. */
+int leat_late_define(struct leat_state *state, struct leat_arena *arena, const struct leat_snapshot *objects,
+                     const struct leat_tick *tick, struct leat_error *err) LEAT_NODISCARD;
+/* All spans of @arr in order; none when it is 0. */
+int leat_late_read(struct leat_state *state, uint64_t arr, struct leat_arena *arena, struct leat_late_span **ret_spans,
+                   uint32_t *ret_count, struct leat_error *err) LEAT_NODISCARD;
+/* The watermark under which the record was taken; INT64_MIN: nothing was dropped in its step. */
+int64_t leat_late_watermark(const struct leat_late_span *spans, uint32_t count, uint64_t object_id, int32_t partition,
+                            int64_t offset);
+
 /* ---- filling (stream_fill.c) ---------------------------------------------------------------------- */
 /* Opens the job's own lane at its parked positions, or at its start. */
 int leat_work_lane_open(struct leat_worker *w, struct leat_work *work, const struct leat_snapshot *objects,
@@ -396,18 +422,5 @@ void leat_worker_refused_fill(struct leat_worker *w, struct leat_tick *tick);
 /* ---- start (stream_recover.c) ----------------------------------------------------------------------- */
 /* Lease, fence, state, replay: afterwards w->last is the newest tick. */
 int leat_worker_recover(struct leat_worker *w, struct leat_error *err) LEAT_NODISCARD;
-
-/* ---- verifying (stream_verify_refused.c) --------------------------------------------------------- */
-struct leat_record_place {
-        int32_t partition;
-        int64_t offset;
-};
-/* Records of @topic that view @view left out because its expressions could not take them, in order. */
-int leat_verify_refused(struct leat_feed *feed, const char *topic, const char *view, struct leat_arena *arena,
-                        struct leat_record_place **ret_places, uint32_t *ret_count,
-                        struct leat_error *err) LEAT_NODISCARD;
-/* Decodes @records of @partition without those. */
-void leat_verify_decode(struct leat_format *format, const struct leat_record *records, uint32_t count,
-                        int32_t partition, const struct leat_record_place *places, uint32_t place_count);
 
 #endif

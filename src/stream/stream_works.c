@@ -155,6 +155,8 @@ static int work_open(struct leat_worker *w, const struct leat_object *object, co
                 work->behind_us = last->behind_us;
                 work->job->watermark_us = work->watermark_us = last->watermark_us;
                 work->late_rows = last->late_rows;
+                work->late_arr = last->late_arr;
+                work->late_known = last->late_known;
                 for (uint32_t i = 0; i < w->last.refused_count; i++)
                         if (w->last.refused[i].view_id == object->id)
                                 leat_work_refused(work, w->last.refused[i].object_id, w->last.refused[i].count);
@@ -189,6 +191,7 @@ static void work_drop(struct leat_worker *w, uint32_t index)
         for (uint32_t i = 0; i < work->arr_count; i++)
                 (void)!leat_state_drop(w->state, work->first_arr + i, &ignored);
         leat_work_missed_drop(w, work);
+        leat_work_late_drop(w, work);
         leat_diag(LEAT_DIAG_INFO, "stream", "job ends", "view=%s", work->name);
         leat_work_free(work);
         memmove(w->works + index, w->works + index + 1, (w->work_count - index - 1) * sizeof(*w->works));
@@ -288,7 +291,7 @@ static bool arr_owned(struct leat_worker *w, uint64_t arr)
 {
         for (uint32_t i = 0; i < w->work_count; i++) {
                 const struct leat_work *work = w->works[i];
-                if (arr >= work->first_arr && arr < work->first_arr + work->arr_count)
+                if ((arr >= work->first_arr && arr < work->first_arr + work->arr_count) || arr == work->late_arr)
                         return true;
                 for (uint32_t k = 0; k < work->missed_count; k++)
                         if (work->missed[k].arr_id == arr)

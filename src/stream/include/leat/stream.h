@@ -199,6 +199,8 @@ struct leat_tick_job {
         int64_t behind_us; /* append time (lower bound) of the oldest record that a paused job does not reflect; INT64_MIN */
         uint32_t missed_count; /* since it was paused, until it has caught up */
         const struct leat_tick_missed *missed;
+        uint64_t late_arr;  /* which records were dropped as late: arrangement; 0: none */
+        int64_t late_known; /* of late_rows, those that it tells of; -1: it was given up */
 };
 
 /* Records of a topic that did not fit, or could not be computed, up to this tick. */
