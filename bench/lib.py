@@ -4,6 +4,7 @@
 Everything is measured in processor seconds of each role (user and system, /proc/PID/stat) beside wall time, since the
 machine may do other things; `busy()` tells how much it was busy in all.
 """
+import contextlib
 import ctypes
 import json
 import os
@@ -76,7 +77,14 @@ def end(process, number=signal.SIGTERM, timeout_s=20):
 def end_all():
     for process in list(live):
         end(process, timeout_s=5)
-    reap()
+    # A Ctrl-C may have come between the start of a process and its entry in the list.
+    begun = time.monotonic()
+    while (left := children(os.getpid())) and time.monotonic() - begun < 20:
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM if time.monotonic() - begun < 5 else signal.SIGKILL)
+        reap()
+        time.sleep(0.05)
 
 
 def reap():

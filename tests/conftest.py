@@ -14,9 +14,11 @@ LEAT_BINARY names the program (default: build/leat); LEAT_TEST_KEEP=1 keeps data
 import contextlib
 import json
 import os
+import random
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import threading
@@ -31,11 +33,36 @@ BINARY = os.environ.get("LEAT_BINARY", f"{ROOT}/build/leat")
 # One tenth of what `make soak` does, unless it is `make soak`.
 SCALE = int(os.environ.get("LEAT_TEST_SCALE", "1"))
 SEED = int(os.environ.get("LEAT_TEST_SEED", "20261124"))
-READY_S = float(os.environ.get("LEAT_TEST_READY_S", "20"))
+# How long a test waits for what must come at once. Long, as a busy or slow machine is no reason to fail; nothing waits
+# longer than it has to.
+PATIENCE_S = float(os.environ.get("LEAT_TEST_PATIENCE_S", "90"))
 
 TROUBLE = re.compile(
     r"ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error:|LeakSanitizer|assertion failed|stack smashing")
 DEATH = re.compile(r"a role has ended|a role keeps dying| crashed: signal \d+")
+
+
+def wait_until(is_true, what="it did not happen in time", timeout_s=PATIENCE_S):
+    """Asks until is_true() holds, and returns what it gave; @what (or what()) tells of the failure."""
+    deadline = time.monotonic() + timeout_s
+    while not (value := is_true()):
+        assert time.monotonic() < deadline, what() if callable(what) else what
+        time.sleep(0.03)
+    return value
+
+
+def free_port():
+    """Of 127.0.0.1. Not one that the kernel gives to connections: those may take it while a server is away."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as file:
+        end = int(file.read().split()[0])
+    while True:
+        port = random.SystemRandom().randrange(min(10000, end // 2), end)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 class Leat:
@@ -55,9 +82,9 @@ class Leat:
 
     # ---- life --------------------------------------------------------------------------------------------------
 
-    def start(self, timeout_s=READY_S):
+    def start(self, timeout_s=PATIENCE_S):
         """Starts and waits until all doors answer. A restart takes the same ports again."""
-        doors = {door: getattr(self, door) or "127.0.0.1:0" for door in ("kafka", "pg", "http")}
+        doors = {door: getattr(self, door) or f"127.0.0.1:{free_port()}" for door in ("kafka", "pg", "http")}
         command = [BINARY, "serve", "--data", self.data]
         for door, address in doors.items():
             command += [f"--{door}", address]
@@ -91,9 +118,9 @@ class Leat:
 
     def _join(self):
         for reader in self._readers:
-            reader.join(5)
+            reader.join(PATIENCE_S)
 
-    def stop(self, timeout_s=30):
+    def stop(self, timeout_s=PATIENCE_S):
         """As Ctrl-C does; returns the exit code."""
         self.close()
         if self.process is None:
@@ -143,6 +170,10 @@ class Leat:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
 
+    def wait_log(self, words):
+        """Until a line of the log has the words: what is written before an answer may be read after it."""
+        wait_until(lambda: any(words in line for line in self.err), lambda: f"no {words!r} in the log:\n{self.log()}")
+
     def log(self):
         return "\n".join(self.out[-40:] + self.err[-80:])
 
@@ -164,7 +195,8 @@ class Leat:
         import psycopg
         host, port = self.pg.rsplit(":", 1)
         return psycopg.connect(**{"host": host, "port": port, "user": "leat", "dbname": "leat", "autocommit": True,
-                                  "connect_timeout": 10, **options})
+                                  "connect_timeout": int(PATIENCE_S),
+                                  "options": f"-c leat.wait_timeout={int(PATIENCE_S)}s", **options})
 
     def sql(self, text, params=None):
         """Runs statements on one kept connection; rows of the last one that has any, [] when none has."""
@@ -184,7 +216,7 @@ class Leat:
             self._connection.close()
             self._connection = None
 
-    def wait_for(self, text, want, timeout_s=20):
+    def wait_for(self, text, want, timeout_s=PATIENCE_S):
         """Runs a query until its rows are @want. Prefer SET leat.freshness = 'now'."""
         deadline = time.monotonic() + timeout_s
         while True:
@@ -211,7 +243,7 @@ class Leat:
         return self._run(["java", "-cp", f"{ROOT}/build/deps/java/*", f"{ROOT}/tests/java/{source}", *args], None, check)
 
     def _run(self, command, input, check, env=None):
-        result = subprocess.run(command, input=input, capture_output=True, text=True, timeout=120, check=False,
+        result = subprocess.run(command, input=input, capture_output=True, text=True, timeout=240, check=False,
                                 env=env or self.env)
         if check:
             assert result.returncode == 0, f"{' '.join(command)}: {result.returncode}\n{result.stdout}\n{result.stderr}"
@@ -226,15 +258,21 @@ class Leat:
         """(status, headers, body as bytes) of an HTTP request; an error status is an answer too."""
         request = urllib.request.Request(f"http://{self.http}{path}", data=body, headers=headers or {}, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=20) as answer:
+            with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
                 return answer.status, answer.headers, answer.read()
         except urllib.error.HTTPError as error:
             return error.code, error.headers, error.read()
 
 
+    def metric(self, name):
+        """The sum of a metric over its labels."""
+        text = self.get("/metrics")[2].decode()
+        return sum(float(value) for value in re.findall(rf"^{name}(?:{{[^}}]*}})? ([0-9.e+]+)$", text, re.M))
+
+
 def need_binary():
     if not os.path.exists(BINARY):
-        pytest.skip(f"{BINARY} is not built")
+        pytest.fail(f"{BINARY} is not built: make build")
 
 
 @pytest.fixture
@@ -282,6 +320,38 @@ def new_leat():
     finally:
         for server in made:
             server.done()
+
+
+class SmallDisk:
+    """A file system that can be filled to its last block and emptied again."""
+
+    def __init__(self, path):
+        self.path = str(path)
+        self.ballast = f"{self.path}/ballast"
+
+    def fill(self):
+        with open(self.ballast, "wb") as file:
+            for block in (1 << 20, 4096):
+                try:
+                    while True:
+                        os.write(file.fileno(), b"x" * block)
+                except OSError:
+                    pass
+
+    def free(self):
+        os.unlink(self.ballast)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    path = tmp_path / "disk"
+    path.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(path)], capture_output=True, text=True,
+                          check=False)
+    if done.returncode != 0:
+        pytest.skip(f"a small file system cannot be mounted, which takes root: {done.stderr.strip()}")
+    yield SmallDisk(path)
+    subprocess.run(["umount", "-l", str(path)], check=False)
 
 
 @pytest.fixture

@@ -5,9 +5,8 @@ import os
 import re
 import signal
 import subprocess
-import time
 
-from conftest import BINARY, ROOT
+from conftest import BINARY, PATIENCE_S, ROOT
 
 SMALL = {"LEAT_BENCH_SECONDS": "1", "LEAT_BENCH_GENERATOR_EVENTS": "5000", "LEAT_BENCH_LOG_GB": "0"}
 
@@ -19,7 +18,7 @@ def bench(tmp_path, *args, binary=BINARY):
 
 def test_a_part_ends_in_the_table_and_leaves_nothing(tmp_path):
     run = bench(tmp_path, "--markdown", str(tmp_path / "out.md"), "flatout")
-    out, _ = run.communicate(timeout=120)
+    out, _ = run.communicate(timeout=280)
     assert run.returncode == 0, out
     assert "WRONG" not in out
     text = (tmp_path / "out.md").read_text()
@@ -30,7 +29,7 @@ def test_a_part_ends_in_the_table_and_leaves_nothing(tmp_path):
 
 def test_a_part_that_fails_says_why(tmp_path):
     run = bench(tmp_path, "flatout", binary="/bin/false")
-    out, _ = run.communicate(timeout=120)
+    out, _ = run.communicate(timeout=280)
     assert run.returncode == 1
     assert "flatout: failed: /bin/false generate" in out
     assert not (tmp_path / "data").exists()
@@ -38,9 +37,10 @@ def test_a_part_that_fails_says_why(tmp_path):
 
 def test_stopped_by_hand(tmp_path):
     run = bench(tmp_path, "start")
-    time.sleep(3)
+    while not (line := run.stdout.readline()).startswith("== start"):  # measures from here on
+        assert line, "it ended"
     run.send_signal(signal.SIGINT)
-    out, _ = run.communicate(timeout=60)
+    out, _ = run.communicate(timeout=PATIENCE_S)
     assert run.returncode == 1
     assert "stopped by hand" in out
     assert not (tmp_path / "data").exists()
@@ -48,5 +48,5 @@ def test_stopped_by_hand(tmp_path):
 
 def test_unknown_part(tmp_path):
     run = bench(tmp_path, "nothing-like-that")
-    out, _ = run.communicate(timeout=60)
+    out, _ = run.communicate(timeout=PATIENCE_S)
     assert run.returncode == 2 and "flatout, latency" in out

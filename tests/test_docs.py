@@ -20,7 +20,7 @@ import subprocess
 
 import pytest
 
-from conftest import BINARY, ROOT
+from conftest import BINARY, PATIENCE_S, ROOT
 
 DOCUMENTS = {  # how many blocks must run at least: an edit of the pattern below must not lose them
     "README.md": 4,
@@ -36,7 +36,7 @@ DOCUMENTS = {  # how many blocks must run at least: an edit of the pattern below
     "examples/packscan/README.md": 5,
 }
 SHOWN = {"json", "text", "c", ""}
-NEVER_ENDS = 30
+NEVER_ENDS = PATIENCE_S
 
 
 class Block:
@@ -125,7 +125,7 @@ class Reader:
                                   stdin=subprocess.DEVNULL, timeout=NEVER_ENDS, check=False)
         seconds = float(stop_s.split()[0])
         done = self.run_until(command, seconds)
-        return done if done.stdout.strip() or done.returncode is not None else self.run_until(command, 5 * seconds)
+        return done if done.stdout.strip() or done.returncode is not None else self.run_until(command, 15 * seconds)
 
     def run_until(self, command, seconds):
         """Ctrl-C after @seconds; return code None when it ran till then. psql writes its buffer only at the end."""

@@ -8,53 +8,17 @@ import time
 import psycopg
 import pytest
 
-
-def wait_until(is_true, what, timeout_s=30):
-    deadline = time.monotonic() + timeout_s
-    while not is_true():
-        assert time.monotonic() < deadline, what() if callable(what) else what
-        time.sleep(0.1)
+from conftest import PATIENCE_S, wait_until
 
 
 # ---- full disk ------------------------------------------------------------------------------------------------------
-class SmallDisk:
-    """A file system of 64 MB that can be filled to its last block and emptied again."""
-
-    def __init__(self, path):
-        self.path = str(path)
-        self.ballast = f"{self.path}/ballast"
-
-    def fill(self):
-        with open(self.ballast, "wb") as file:
-            for block in (1 << 20, 4096):
-                try:
-                    while True:
-                        os.write(file.fileno(), b"x" * block)
-                except OSError:
-                    pass
-
-    def free(self):
-        os.unlink(self.ballast)
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    path = tmp_path / "disk"
-    path.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(path)], capture_output=True,
-                      check=False).returncode != 0:
-        pytest.skip("mounting a small file system takes root")
-    yield SmallDisk(path)
-    subprocess.run(["umount", "-l", str(path)], check=False)
-
-
 def test_disk_full_and_healed(small_disk, new_leat):
     leat = new_leat(data=f"{small_disk.path}/data", args=["--set", "worker.manifest.interval=1s"]).start()
     leat.sql("CREATE TOPIC t (id BIGINT, pad TEXT)")
     leat.sql("CREATE MATERIALIZED VIEW v AS SELECT id % 10 AS k, count(*) AS n FROM t GROUP BY 1")
     leat.sql("CREATE VIEW pv AS SELECT 1 AS one")
     leat.produce("t", [{"id": i} for i in range(1000)])
-    leat.sql("SET leat.freshness = 'now'; SET leat.wait_timeout = '20s'")
+    leat.sql("SET leat.freshness = 'now'; SET leat.wait_timeout = '60s'")
     assert leat.sql("SELECT sum(n) FROM v") == [(1000,)]
     small_disk.fill()
     # Writers are refused and told why; nothing else stops.
@@ -78,7 +42,7 @@ def test_disk_full_and_healed(small_disk, new_leat):
     time.sleep(3)
     assert not any("keeps dying" in line or "crashed" in line for line in leat.err), leat.log()
     small_disk.free()
-    leat.sql("SET leat.freshness = 'now'; SET leat.wait_timeout = '30s'")
+    leat.sql("SET leat.freshness = 'now'; SET leat.wait_timeout = '60s'")
     leat.produce("t", [{"id": i} for i in range(500)])
     leat.sql("INSERT INTO t VALUES (1, 'x')")
     leat.sql("CREATE TOPIC after (a INT)")
@@ -95,7 +59,7 @@ def test_definitions_and_stop_on_a_full_disk(small_disk, new_leat):
     leat.sql("CREATE TOPIC t (id BIGINT)")
     leat.sql("CREATE MATERIALIZED VIEW v AS SELECT id % 1000 AS k, count(*) AS n FROM t GROUP BY 1")
     leat.produce("t", [{"id": i} for i in range(20_000)])
-    leat.sql("SET leat.freshness = 'now'; SET leat.wait_timeout = '20s'")
+    leat.sql("SET leat.freshness = 'now'; SET leat.wait_timeout = '60s'")
     assert leat.sql("SELECT sum(n) FROM v") == [(20_000,)]
     leat.sql("SET leat.freshness = 'none'")
     small_disk.fill()
@@ -111,18 +75,16 @@ def test_definitions_and_stop_on_a_full_disk(small_disk, new_leat):
                 assert error.sqlstate == "53100" and "space" in str(error), error
                 break
             finally:
-                assert time.monotonic() - began < 15, "it hangs"
+                assert time.monotonic() - began < PATIENCE_S, "it hangs"
     assert len(refused) == 3
     assert leat.sql("SELECT sum(n) FROM v") == [(20_000,)]
-    began = time.monotonic()
     assert leat.stop() == 0
-    assert time.monotonic() - began < 15, leat.log()
     assert not any("does not end and is killed" in line for line in leat.err), leat.log()
     # Nothing can be written: it starts all the same, and says so.
-    leat.start(timeout_s=40)
+    leat.start()
     assert leat.sql("SELECT count(*) FROM t") == [(20_000,)]
     small_disk.free()
-    leat.sql("SET leat.freshness = 'now'; SET leat.wait_timeout = '30s'")
+    leat.sql("SET leat.freshness = 'now'; SET leat.wait_timeout = '60s'")
     leat.produce("t", [{"id": i} for i in range(500)])
     for number, statement in enumerate(refused):
         leat.sql(statement.format(f"again{number}"))
@@ -217,7 +179,7 @@ def test_damaged_catalog(filled):
     told = verify(filled)
     assert told.returncode == 1 and path in told.stdout and "DAMAGED" in told.stdout
     with pytest.raises(AssertionError, match="catalog"):
-        filled.start(timeout_s=30)
+        filled.start()
     filled.process = None
     os.replace(f"{path}.good", path)
     filled.start()

@@ -8,6 +8,8 @@ import time
 
 import pytest
 
+from conftest import PATIENCE_S
+
 DASHBOARD = """
 CREATE TOPIC scans (package_id TEXT, site TEXT);
 CREATE MATERIALIZED VIEW per_site AS SELECT site, count(*) AS scans FROM scans GROUP BY site;
@@ -19,7 +21,7 @@ CREATE DASHBOARD wall TITLE 'The wall' VARIABLE site AS (SELECT site FROM per_si
 
 def request(leat, method, path, body=None, headers=None):
     """(status, headers, body) of one request, its own connection."""
-    connection = http.client.HTTPConnection(leat.http, timeout=30)
+    connection = http.client.HTTPConnection(leat.http, timeout=PATIENCE_S)
     connection.request(method, path, body, headers or {})
     answer = connection.getresponse()
     result = answer.status, dict(answer.getheaders()), answer.read()
@@ -42,7 +44,7 @@ class Stream:
 
     def __init__(self, leat, path, last_id=None):
         self.events, self.ids = [], []
-        self.connection = http.client.HTTPConnection(leat.http, timeout=60)
+        self.connection = http.client.HTTPConnection(leat.http, timeout=PATIENCE_S)
         self.connection.request("GET", path, headers={"Last-Event-ID": last_id} if last_id else {})
         self.answer = self.connection.getresponse()
         assert self.answer.status == 200, self.answer.read()
@@ -63,7 +65,7 @@ class Stream:
         except (OSError, ValueError, AttributeError):
             pass  # closed by the test
 
-    def wait(self, wanted, timeout_s=20):
+    def wait(self, wanted, timeout_s=PATIENCE_S):
         """The first event for which @wanted(name, data) holds."""
         deadline = time.monotonic() + timeout_s
         at = 0
@@ -173,7 +175,18 @@ def test_dashboard_survives_the_query_role(leat):
     stream.close()
 
 
+def healthy_s(leat):
+    """How long nine good clients in ten wait at most."""
+    times = []
+    for _ in range(50):
+        start = time.monotonic()
+        assert request(leat, "GET", "/healthz")[0] == 200
+        times.append(time.monotonic() - start)
+    return sorted(times)[45]
+
+
 def test_hostile_clients_leave_good_ones_alone(leat):
+    quiet_s = healthy_s(leat)
     address = leat.http.rsplit(":", 1)
     sockets = []
     for i in range(2000):
@@ -185,11 +198,6 @@ def test_hostile_clients_leave_good_ones_alone(leat):
                     b"GET /" + b"a" * 20000, b"POST /api/sql HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n\r\n"):
         with socket.create_connection((address[0], int(address[1]))) as client:
             client.send(garbage)
-    times = []
-    for _ in range(50):
-        start = time.monotonic()
-        assert request(leat, "GET", "/healthz")[0] == 200
-        times.append(time.monotonic() - start)
-    assert sorted(times)[45] < 0.5
+    assert healthy_s(leat) < max(0.5, 10 * quiet_s)
     for client in sockets:
         client.close()

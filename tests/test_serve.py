@@ -8,28 +8,21 @@ import time
 
 import pytest
 
-from conftest import BINARY
+from conftest import BINARY, PATIENCE_S, wait_until
 
 ANY_DOORS = ("--kafka", "127.0.0.1:0", "--pg", "127.0.0.1:0", "--http", "127.0.0.1:0")
 
 
-def run(*args, timeout_s=30, env=None):
+def run(*args, timeout_s=PATIENCE_S, env=None):
     return subprocess.run([BINARY, *args], capture_output=True, text=True, timeout=timeout_s, check=False,
                           stdin=subprocess.DEVNULL, env={**os.environ, **(env or {})})
-
-
-def wait_until(is_true, what, timeout_s=20):
-    deadline = time.monotonic() + timeout_s
-    while not is_true():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.03)
 
 
 def kill_until_given_up(leat, role):
     """Ends the role as often as it comes back; it comes back until role.deaths."""
     leat.expects_death = True
     words = f'a role keeps dying and is not started again" name="{role}'
-    deadline = time.monotonic() + 40
+    deadline = time.monotonic() + PATIENCE_S
     while not any(words in line for line in leat.err):
         assert time.monotonic() < deadline, leat.log()
         for pid in leat.role_pids(role):
@@ -108,7 +101,7 @@ def test_interrupt_stops_in_order(leat):
     leat.sql("CREATE MATERIALIZED VIEW v AS SELECT count(*) AS n FROM t")
     leat.close()
     leat.process.send_signal(signal.SIGINT)
-    assert leat.process.wait(20) == 0
+    assert leat.process.wait(PATIENCE_S) == 0
     leat._join()
     leat.process = None
     leat.start()
@@ -142,7 +135,7 @@ def test_query_that_keeps_dying_leaves_the_log_alone(new_leat):
     leat.sql("CREATE TOPIC t (a INT)")
     leat.close()
     kill_until_given_up(leat, "query")
-    wait_until(lambda: any("its door is closed" in line for line in leat.err), leat.log())
+    wait_until(lambda: any("its door is closed" in line for line in leat.err), leat.log)
     leat.produce("t", [{"a": 1}])  # the log goes on
     assert leat.get("/readyz")[0] == 503
     with pytest.raises(Exception, match="refused"):
@@ -156,10 +149,11 @@ def test_worker_that_keeps_dying_is_told(new_leat):
     leat = new_leat(args=["--set", "role.deaths=3"]).start()
     leat.sql("CREATE TOPIC t (a INT)")
     leat.sql("CREATE MATERIALIZED VIEW v AS SELECT count(*) AS n FROM t")
-    wait_until(lambda: leat.sql("SHOW JOBS")[0][2] == "running", leat.log())
+    wait_until(lambda: leat.sql("SHOW JOBS")[0][2] == "running", leat.log)
     kill_until_given_up(leat, "worker")
-    view, _, state, *_, reason = leat.sql("SHOW JOBS")[0]
-    assert (view, state) == ("v", "down") and "does not run" in reason
+    wait_until(lambda: leat.sql("SHOW JOBS")[0][2] == "down", lambda: leat.sql("SHOW JOBS"))
+    view, _, _, *_, reason = leat.sql("SHOW JOBS")[0]
+    assert view == "v" and "does not run" in reason
     leat.sql("INSERT INTO t VALUES (1)")
     leat.sql("SET leat.freshness = 'none'")
     assert leat.sql("SELECT n FROM v") == [(0,)]
@@ -173,31 +167,35 @@ def test_stop_while_the_broker_hangs(leat):
     """Statements that wait for a broker that does not answer end at once; nobody has to be killed."""
     leat.sql("CREATE TOPIC t (a INT)")
     leat.close()
-    answers = []
+    answers, connected, hangs = [], threading.Barrier(4), threading.Event()
 
     def ask(statement):
         try:
             with leat.connect() as connection:
+                connected.wait()
+                hangs.wait()
                 connection.execute(statement)
         except Exception as failure:  # pylint: disable=broad-except
             answers.append(str(failure))
 
-    broker, = leat.role_pids("broker")
-    os.kill(broker, signal.SIGSTOP)
     threads = [threading.Thread(target=ask, args=(statement,), daemon=True)
                for statement in ("CREATE TOPIC y (a INT)", "SELECT count(*) FROM t", "INSERT INTO t VALUES (1)")]
     for thread in threads:
         thread.start()
-    time.sleep(0.7)
+    connected.wait()
+    broker, = leat.role_pids("broker")
+    os.kill(broker, signal.SIGSTOP)
+    before = leat.metric("leat_pg_queries_total")
+    hangs.set()
+    wait_until(lambda: leat.metric("leat_pg_queries_total") == before + 3)
     leat.process.send_signal(signal.SIGTERM)
-    began = time.monotonic()
-    wait_until(lambda: not leat.role_pids("query"), "query does not end", timeout_s=10)
-    took = time.monotonic() - began
+    wait_until(lambda: not leat.role_pids("query"), "query does not end")
+    assert not any("is killed" in line for line in leat.err), leat.log()
     os.kill(broker, signal.SIGCONT)
     assert leat.stop() == 0
     for thread in threads:
-        thread.join(10)
-    assert took < 8 and not any("is killed" in line for line in leat.err), leat.log()
+        thread.join(PATIENCE_S)
+    assert not any("is killed" in line for line in leat.err), leat.log()
     assert len(answers) == 3 and all("terminating connection" in answer or "closed the connection" in answer
                                      for answer in answers), answers
 

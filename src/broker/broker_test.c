@@ -324,7 +324,7 @@ LEAT_TEST(fetch_long_poll)
         rig_start(&rig);
         client_open(&rig, &reader);
         client_open(&rig, &writer);
-        topic_make(&writer, "t", 4, NULL, NULL);
+        struct leat_topic_id topic = topic_make(&writer, "t", 4, NULL, NULL);
         for (int32_t partition = 0; partition < 4; partition++) {
                 int64_t start_us = leat_os_monotonic_us();
                 client_send(&reader, LEAT_KAFKA_FETCH, 12,
@@ -332,13 +332,13 @@ LEAT_TEST(fetch_long_poll)
                                           &(struct fetch_args){.topic = "t",
                                                                .partition = partition,
                                                                .min_bytes = 1,
-                                                               .max_wait_ms = 9000,
+                                                               .max_wait_ms = 120000,
                                                                .session_epoch = -1}));
-                leat_os_sleep_us(30000);
+                wait_parked(&rig, topic, (uint32_t)partition);
                 produce(&writer, "t", partition, batch_of(&rig, 5, NOW_MS, 0, false));
                 client_receive(&reader, LEAT_KAFKA_FETCH, 12, reader.next_id - 1, &res);
                 CHECK_INT(records_count(res.responses[0].partitions[0].records.view), 5);
-                CHECK(leat_os_monotonic_us() - start_us < 5000000);
+                CHECK(leat_os_monotonic_us() - start_us < 60 * 1000 * 1000);
         }
         /* min_bytes: one batch is not enough, two are. */
         size_t bytes = res.responses[0].partitions[0].records.view.len;
@@ -347,7 +347,7 @@ LEAT_TEST(fetch_long_poll)
                                   &(struct fetch_args){.topic = "t",
                                                        .offset = 5,
                                                        .min_bytes = (int32_t)bytes + 1,
-                                                       .max_wait_ms = 9000,
+                                                       .max_wait_ms = 120000,
                                                        .session_epoch = -1}));
         produce(&writer, "t", 0, batch_of(&rig, 5, NOW_MS, 0, false));
         leat_os_sleep_us(30000);
@@ -379,15 +379,15 @@ LEAT_TEST(fetch_parked_ends)
         struct leat_kafka_delete_topics_request req;
         struct leat_kafka_delete_topics_response deleted;
         struct leat_kafka_delete_topic topic;
-        struct fetch_args args = {.topic = "t", .min_bytes = 1, .max_wait_ms = 9000, .session_epoch = -1};
+        struct fetch_args args = {.topic = "t", .min_bytes = 1, .max_wait_ms = 120000, .session_epoch = -1};
         rig_start(&rig);
         client_open(&rig, &reader);
         client_open(&rig, &gone);
         client_open(&rig, &writer);
-        topic_make(&writer, "t", 1, NULL, NULL);
+        struct leat_topic_id id = topic_make(&writer, "t", 1, NULL, NULL);
         client_send(&gone, LEAT_KAFKA_FETCH, 13, fetch_request(&gone, 13, &args));
         client_send(&reader, LEAT_KAFKA_FETCH, 13, fetch_request(&reader, 13, &args));
-        leat_os_sleep_us(20000);
+        wait_parked(&rig, id, 0);
         client_close(&gone);
         LEAT_KAFKA_INIT(delete_topics_request, &req);
         LEAT_KAFKA_INIT(delete_topic, &topic);
@@ -399,13 +399,13 @@ LEAT_TEST(fetch_parked_ends)
         client_receive(&reader, LEAT_KAFKA_FETCH, 13, 1, &res);
         CHECK_INT(res.responses[0].partitions[0].error_code, LEAT_KAFKA_E_UNKNOWN_TOPIC_ID);
         /* Stopping answers what waits. */
-        topic_make(&writer, "u", 1, NULL, NULL);
+        id = topic_make(&writer, "u", 1, NULL, NULL);
         args.topic = "u";
         client_send(&reader, LEAT_KAFKA_FETCH, 13, fetch_request(&reader, 13, &args));
-        leat_os_sleep_us(20000);
+        wait_parked(&rig, id, 0);
         int64_t start_us = leat_os_monotonic_us();
         leat_broker_stop(rig.broker);
-        CHECK(leat_os_monotonic_us() - start_us < 4000000);
+        CHECK(leat_os_monotonic_us() - start_us < 60 * 1000 * 1000);
         rig.broker = NULL;
         client_receive(&reader, LEAT_KAFKA_FETCH, 13, 2, &res);
         client_close(&reader);

@@ -34,7 +34,9 @@ void client_send(struct client *client, int16_t key, int16_t version, const void
 /* Reads one answer, which must be that of correlation id @id. */
 void client_receive(struct client *client, int16_t key, int16_t version, int32_t id, void *ret_message);
 void client_call(struct client *client, int16_t key, int16_t version, const void *message, void *ret_message);
-/* True when the broker closes the connection within two seconds without sending more. */
+/* Returns when a fetch waits in the partition; fails when none does within half a minute. */
+void wait_parked(struct rig *rig, struct leat_topic_id topic, uint32_t partition);
+/* True when the broker closes the connection within half a minute without sending more. */
 bool client_is_closed(struct client *client);
 
 /* One batch of @count records "v0" "v1" …, keys "k" when @keys, timestamps @time_ms, +1, +2 … */

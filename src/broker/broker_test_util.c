@@ -4,6 +4,11 @@
 #include <poll.h>
 #include <stdio.h>
 
+#include "broker_int.h"
+
+/* How long a test waits for what must come at once: a busy machine is no reason to fail. */
+#define PATIENCE_US (30 * 1000 * 1000)
+
 static void broker_start(struct rig *rig)
 {
         struct leat_error err;
@@ -37,7 +42,7 @@ void client_open(struct rig *rig, struct client *client)
         struct leat_error err;
         struct leat_addr addr = {.host = "127.0.0.1", .port = rig->port};
         *client = (struct client){.rig = rig, .next_id = 1};
-        CHECK_OK(leat_os_connect(&addr, 2000000, &client->fd, &err), &err);
+        CHECK_OK(leat_os_connect(&addr, PATIENCE_US, &client->fd, &err), &err);
 }
 
 void client_close(struct client *client)
@@ -55,7 +60,7 @@ void client_send(struct client *client, int16_t key, int16_t version, const void
         for (size_t at = 0; at < chain.len;) {
                 ssize_t n = leat_os_send(client->fd, all + at, chain.len - at);
                 if (n < 0) {
-                        CHECK(leat_os_poll1(client->fd, POLLOUT, 5000000) > 0);
+                        CHECK(leat_os_poll1(client->fd, POLLOUT, PATIENCE_US) > 0);
                         continue;
                 }
                 at += (size_t)n;
@@ -98,10 +103,21 @@ void client_call(struct client *client, int16_t key, int16_t version, const void
         client_receive(client, key, version, client->next_id - 1, ret_message);
 }
 
+void wait_parked(struct rig *rig, struct leat_topic_id topic, uint32_t partition)
+{
+        struct broker_part *part = leat_broker_part_get(rig->broker, topic.bytes, partition);
+        CHECK(part != NULL);
+        for (int64_t end_us = leat_os_monotonic_us() + PATIENCE_US; atomic_load(&part->waiting) == 0;) {
+                CHECK(leat_os_monotonic_us() < end_us);
+                leat_os_sleep_us(200);
+        }
+        leat_broker_part_unref(part);
+}
+
 bool client_is_closed(struct client *client)
 {
         uint8_t byte;
-        return leat_os_poll1(client->fd, POLLIN, 2000000) > 0 && leat_os_recv(client->fd, &byte, 1) <= 0;
+        return leat_os_poll1(client->fd, POLLIN, PATIENCE_US) > 0 && leat_os_recv(client->fd, &byte, 1) <= 0;
 }
 
 static struct leat_view batch_build(struct rig *rig, int count, int64_t time_ms, int codec, bool keys,

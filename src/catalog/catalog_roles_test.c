@@ -44,7 +44,7 @@ LEAT_TEST(the_dead_are_not_waited_for)
                 _exit(0);
         waitpid(pid, NULL, 0);
         CHECK_OK(leat_catalog_applied_set(cat, "worker:main", pid, 1, &err), &err);
-        CHECK_OK(leat_catalog_applied_wait(cat, roles, 1, 5, 1000000, &err), &err);
+        CHECK_OK(leat_catalog_applied_wait(cat, roles, 1, 5, 60 * 1000000, &err), &err);
         leat_catalog_close(cat);
 }
 

@@ -370,10 +370,19 @@ LEAT_TEST(scan_limit_stops_endless)
         close_fixture(&f);
 }
 
-static void *interrupt_soon(void *arg)
+struct interrupter {
+        struct leat_conn *conn;
+        _Atomic bool done;
+};
+
+/* Until it is done: an interrupt before the query has begun is none. */
+static void *interrupt_often(void *arg)
 {
-        usleep(50000);
-        leat_conn_interrupt(arg);
+        struct interrupter *interrupter = arg;
+        while (!atomic_load(&interrupter->done)) {
+                usleep(50000);
+                leat_conn_interrupt(interrupter->conn);
+        }
         return NULL;
 }
 
@@ -382,9 +391,11 @@ LEAT_TEST(scan_interrupt)
         struct fixture f;
         open_fixture(&f);
         load(&f, "SELECT i AS a FROM range(10) t(i)");
+        struct interrupter interrupter = {.conn = f.conn};
         pthread_t thread;
-        pthread_create(&thread, NULL, interrupt_soon, f.conn);
+        CHECK_INT(pthread_create(&thread, NULL, interrupt_often, &interrupter), 0);
         CHECK_INT(leat_conn_exec(f.conn, "SELECT count(*) FROM leat_scan('endless')", &f.err), LEAT_ECANCELED);
+        atomic_store(&interrupter.done, true);
         pthread_join(thread, NULL);
         CHECK_OK(leat_conn_exec(f.conn, "SELECT count(*) FROM leat_scan('t')", &f.err), &f.err);
         close_fixture(&f);

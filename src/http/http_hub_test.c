@@ -76,7 +76,7 @@ static void say(struct board *board, struct say what)
 
 static void viewers_become(struct board *board, int viewers)
 {
-        for (int i = 0; i < 5000 && atomic_load(&board->viewers) != viewers; i++)
+        for (int i = 0; i < PATIENCE_MS && atomic_load(&board->viewers) != viewers; i++)
                 leat_os_sleep_us(1000);
         CHECK_INT(atomic_load(&board->viewers), viewers);
 }

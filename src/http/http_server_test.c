@@ -4,7 +4,7 @@
 
 struct held {
         struct leat_http_req *req; /* answered by the next request */
-        _Atomic int aborted;
+        _Atomic int count, aborted;
 };
 
 static void echo(struct leat_http_req *req, void *arg)
@@ -32,6 +32,7 @@ static void hold(struct leat_http_req *req, void *arg)
         struct held *held = arg;
         held->req = req;
         leat_http_req_on_abort(req, on_abort, held);
+        atomic_fetch_add(&held->count, 1);
 }
 
 static void let_go(struct leat_http_req *req, void *arg)
@@ -61,6 +62,13 @@ static const struct leat_http_opts OPTS = {.routes = ROUTES,
                                            .files = FILES,
                                            .file_count = (int)LEAT_ARRAY_LEN(FILES),
                                            .arg = &the_held};
+
+static void becomes(_Atomic int *value, int want)
+{
+        for (int i = 0; i < PATIENCE_MS && atomic_load(value) != want; i++)
+                leat_os_sleep_us(1000);
+        CHECK_INT(atomic_load(value), want);
+}
 
 static void start(struct test_http *test)
 {
@@ -181,8 +189,9 @@ LEAT_TEST(http_pipelined_and_held)
         struct leat_buf buf = LEAT_BUF_INIT;
         start(&test);
         int fd = test_http_dial(&test), other = test_http_dial(&test);
+        int before = atomic_load(&the_held.count);
         test_http_say(&test, fd, "GET /hold HTTP/1.1\r\n%H\r\nGET /echo/second/x HTTP/1.1\r\n%H\r\n");
-        leat_os_sleep_us(50 * 1000);
+        becomes(&the_held.count, before + 1);
         test_http_say(&test, other, "GET /go HTTP/1.1\r\n%H\r\n");
         const char *got = test_http_hear(fd, "name=second", &buf);
         CHECK(strncmp(got, "HTTP/1.1 409 ", 13) == 0);
@@ -238,7 +247,7 @@ LEAT_TEST(http_answers_that_nobody_reads_hold_requests_back)
         }
         while (answers < ROUNDS) {
                 struct pollfd ready = {.fd = fd, .events = POLLIN};
-                CHECK(poll(&ready, 1, 10 * 1000) > 0);
+                CHECK(poll(&ready, 1, PATIENCE_MS) > 0);
                 ssize_t got = recv(fd, in, sizeof(in) - 1, 0);
                 CHECK(got > 0);
                 for (ssize_t i = 0; i < got; i++) { /* each answer ends with "body="; nothing else has a "dy=" */
@@ -259,14 +268,12 @@ LEAT_TEST(http_abort_is_told)
 {
         struct test_http test;
         start(&test);
-        int before = atomic_load(&the_held.aborted);
+        int before = atomic_load(&the_held.aborted), held = atomic_load(&the_held.count);
         int fd = test_http_dial(&test);
         test_http_say(&test, fd, "GET /hold HTTP/1.1\r\n%H\r\n");
-        leat_os_sleep_us(50 * 1000);
+        becomes(&the_held.count, held + 1);
         close(fd);
-        for (int i = 0; i < 2000 && atomic_load(&the_held.aborted) == before; i++)
-                leat_os_sleep_us(1000);
-        CHECK_INT(atomic_load(&the_held.aborted), before + 1);
+        becomes(&the_held.aborted, before + 1);
         check_answer(&test, "GET /go HTTP/1.1\r\n%H\r\n", 200, "name=");
         test_http_stop(&test);
 }
@@ -278,16 +285,17 @@ LEAT_TEST(http_slow_requests_and_100_continue)
         struct leat_error err;
         CHECK_OK(leat_param_set("http.request.time", "200 ms", &err), &err);
         start(&test);
-        int loris = test_http_dial(&test), fd = test_http_dial(&test);
+        int loris = test_http_dial(&test);
         test_http_say(&test, loris, "GET / HT");
+        CHECK(strncmp(test_http_hear(loris, NULL, &buf), "HTTP/1.1 408 ", 13) == 0);
+        CHECK_OK(leat_param_set("http.request.time", "20 s", &err), &err);
+        int fd = test_http_dial(&test);
         test_http_say(&test, fd,
                       "POST /echo/a/x HTTP/1.1\r\n%HContent-Type: application/json\r\nExpect: 100-continue\r\n"
                       "Content-Length: 2\r\n\r\n");
         CHECK_STR(test_http_hear(fd, "\r\n\r\n", &buf), "HTTP/1.1 100 Continue\r\n\r\n");
         test_http_say(&test, fd, "{}");
         test_http_hear(fd, "body={}", &buf);
-        CHECK(strncmp(test_http_hear(loris, NULL, &buf), "HTTP/1.1 408 ", 13) == 0);
-        CHECK_OK(leat_param_set("http.request.time", "20 s", &err), &err);
         close(fd);
         close(loris);
         leat_buf_done(&buf);

@@ -19,6 +19,8 @@ import urllib.request
 
 import websocket
 
+from conftest import PATIENCE_S
+
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 FLAGS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync", "--disable-extensions", "--disable-default-apps", "--mute-audio",
@@ -41,7 +43,7 @@ class Browser:
                                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.pages = []
         port_file = f"{self.profile}/DevToolsActivePort"
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE_S
         while True:
             if os.path.exists(port_file):
                 with open(port_file, encoding="ascii") as file:
@@ -55,7 +57,7 @@ class Browser:
 
     def page(self, width=1280, height=800, scheme="light", script=None, reduced=False):
         request = urllib.request.Request(f"http://127.0.0.1:{self.port}/json/new?about:blank", method="PUT")
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
             target = json.load(answer)
         page = Page(target["webSocketDebuggerUrl"])
         self.pages.append(page)
@@ -89,7 +91,7 @@ class Browser:
 
 class Page:
     def __init__(self, address):
-        self.socket = websocket.create_connection(address, timeout=60, max_size=None)
+        self.socket = websocket.create_connection(address, timeout=PATIENCE_S, max_size=None)
         self.number = 0
         self.said = []      # what went to the console, and exceptions
         self.streams = []   # addresses of event streams that were opened
@@ -144,7 +146,7 @@ class Page:
         assert "errorText" not in answer, f"{url}: {answer['errorText']}"
         self.wait("document.readyState === 'complete' && location.href !== 'about:blank'")
 
-    def wait(self, condition, timeout_s=30):
+    def wait(self, condition, timeout_s=PATIENCE_S):
         """Asks until the JavaScript condition holds."""
         deadline = time.monotonic() + timeout_s
         while True:

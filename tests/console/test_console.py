@@ -50,8 +50,7 @@ def address(leat, path, sql=None):
 
 @pytest.fixture(scope="module")
 def browser():
-    if not os.path.exists(CHROMIUM):
-        pytest.skip(f"{CHROMIUM} is not installed")
+    assert os.path.exists(CHROMIUM), f"{CHROMIUM} is not installed: tools/setup test"
     with Browser() as one:
         yield one
 

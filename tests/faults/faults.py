@@ -13,6 +13,8 @@ import os
 import random
 import struct
 
+import pytest
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 KINDS = ("open", "write", "sync", "size", "rename", "unlink", "mkdir", "rmdir")
 NEVER = 0xFFFFFFFF
@@ -26,6 +28,16 @@ WAYS = {"EIO": KINDS, "ENOSPC": ("open", "write", "sync", "size", "rename", "mkd
 def library():
     binary = os.path.abspath(os.environ.get("LEAT_BINARY", f"{HERE}/../../build/leat"))
     return f"{os.path.dirname(binary)}/tests/faults/leat_faults.so"
+
+
+def need_library():
+    """Its absence is in order under a sanitizer only."""
+    if os.path.exists(library()):
+        return
+    with open(f"{os.path.dirname(library())}/../../meson-info/intro-buildoptions.json", encoding="utf-8") as file:
+        sanitizer = next(option["value"] for option in json.load(file) if option["name"] == "b_sanitize")
+    assert sanitizer != "none", f"{library()} is not built"
+    pytest.skip(f"failing system calls need LD_PRELOAD, which does not go with the sanitizer {sanitizer}")
 
 
 def environment(data, control=None, journal=None):

@@ -110,8 +110,7 @@ class Life:
 def recorded():
     """(records, ids sent) of one life."""
     need_binary()
-    if not os.path.exists(faults.library()):
-        pytest.skip("tests/faults is not built: not with sanitizers")
+    faults.need_library()
     folder = tempfile.mkdtemp(prefix="leat-power-")
     journal = f"{folder}/journal"
     args = ["--set", "log.segment.bytes=1MiB", "--set", "worker.manifest.interval=200ms", "--set", "role.backoff=5 ms",

@@ -16,11 +16,11 @@ import psycopg
 import pytest
 
 import faults
-from conftest import SCALE, need_binary
+from conftest import PATIENCE_S, SCALE, need_binary, wait_until
 
 CAUSES = {"EIO": "Input/output error|disk I/O error", "ENOSPC": "No space left|no space left|database or disk is full"}
 ARGS = ["--set", "log.segment.bytes=1MiB", "--set", "worker.manifest.interval=100ms", "--set", "role.backoff=5 ms"]
-TIMEOUT_S = 20
+TIMEOUT_S = PATIENCE_S
 
 
 class Play:
@@ -44,7 +44,7 @@ class Play:
     def produce(self, count=10):
         """Producers try again by themselves; what fails for good tells why."""
         producer = ck.Producer({"bootstrap.servers": self.leat.kafka, "enable.idempotence": True, "linger.ms": 1,
-                                "message.timeout.ms": 8000, "retry.backoff.ms": 20, "reconnect.backoff.max.ms": 100})
+                                "message.timeout.ms": 30_000, "retry.backoff.ms": 20, "reconnect.backoff.max.ms": 100})
 
         def delivered(error, message):
             if error:
@@ -98,7 +98,7 @@ class Play:
         self.statement("DROP TOPIC x", "DROP TOPIC IF EXISTS x")
 
     def check(self):
-        self.statement("SET leat.freshness = 'now'; SET leat.wait_timeout = '20s'")
+        self.statement("SET leat.freshness = 'now'; SET leat.wait_timeout = '60s'")
         self.produce(1)
         ids = [row[0] for row in self.statement("SELECT id FROM t")]
         assert len(ids) == len(set(ids)), "a record is there twice"
@@ -111,8 +111,7 @@ class Play:
 
 def start(new_leat, tmp_path, ready=True, deaths=1000000):
     need_binary()
-    if not os.path.exists(faults.library()):
-        pytest.skip("tests/faults is not built: not with sanitizers")
+    faults.need_library()
     control = faults.Control(tmp_path / "control")
     data = str(tmp_path / "data")
     leat = new_leat(data=data, args=[*ARGS, "--set", f"role.deaths={deaths}"], env=faults.environment(data, control))
@@ -150,8 +149,8 @@ def test_each_call_fails_once(new_leat, tmp_path, seed, role):
     assert calls > 10
     dice = random.Random(f"{seed}{role}")
     walk = [(number, way) for way in faults.WAYS for number in range(1, calls + 1)]
-    if SCALE == 1:
-        walk = [(dice.randint(1, calls), way) for way in ("EIO", "ENOSPC", dice.choice(("EINTR", "short")))]
+    if SCALE == 1:  # the last is there for sure: a scene may have fewer calls than the one before
+        walk = [(dice.randint(1, calls), way) for way in ("EIO", "ENOSPC", dice.choice(("EINTR", "short")))] + [(1, "EIO")]
     struck = 0
     began = 0
     for number, way in walk:
@@ -166,7 +165,7 @@ def test_each_call_fails_once(new_leat, tmp_path, seed, role):
             play.check()
             assert not any("crashed: signal" in line for line in leat.err[since:])
             if hit and way in CAUSES and not QUIET.search(hit):
-                assert told(leat, since, play, way, hit), "nobody told of it"
+                wait_until(lambda: told(leat, since, play, way, hit), "nobody told of it", 20)  # pylint: disable=W0640
             if hit and way in ("EINTR", "short"):
                 # SQLite does not repeat an interrupted sync: the statement says so.
                 assert not play.errors or " sync /catalog.db" in hit, play.errors
@@ -259,6 +258,7 @@ def test_second_failed_sync_makes_a_partition_read_only(new_leat, tmp_path):
     with pytest.raises(psycopg.Error) as failed:  # it tries again, until it is told that this makes no sense
         leat.sql("INSERT INTO t VALUES (100)")
     assert failed.value.sqlstate == "58030", failed.value
+    leat.wait_log("sync failed, segment sealed")
     assert any("sync failed, segment sealed" in line and "Input/output error" in line for line in leat.err)
     control.disarm()
     # The disk is well again, but what it has forgotten nobody knows: reads go on, writes wait for a start.

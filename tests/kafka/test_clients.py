@@ -7,6 +7,8 @@ import confluent_kafka.admin
 import kafka as kp
 import pytest
 
+from conftest import PATIENCE_S
+
 CODECS = ["none", "gzip", "snappy", "lz4", "zstd"]
 
 
@@ -27,7 +29,7 @@ def read_all(server, topic, partitions, count, **options):
     """Records of partitions 0.. from their start."""
     consumer = reader(server, **options)
     consumer.assign([ck.TopicPartition(topic, p, ck.OFFSET_BEGINNING) for p in range(partitions)])
-    messages, deadline = [], time.monotonic() + 30
+    messages, deadline = [], time.monotonic() + PATIENCE_S
     while len(messages) < count and time.monotonic() < deadline:
         for message in consumer.consume(1000, 0.5):
             assert message.error() is None, message.error()
@@ -41,7 +43,7 @@ def read_all(server, topic, partitions, count, **options):
 def test_librdkafka(shared_leat, codec, idempotent):
     topic = f"rdkafka-{codec}-{idempotent}"
     admin = ck.admin.AdminClient({"bootstrap.servers": shared_leat.kafka})
-    admin.create_topics([ck.admin.NewTopic(topic, 3)])[topic].result(10)
+    admin.create_topics([ck.admin.NewTopic(topic, 3)])[topic].result(PATIENCE_S)
     failed, offsets = [], {}
     producer = ck.Producer({"bootstrap.servers": shared_leat.kafka, "compression.type": codec,
                             "enable.idempotence": idempotent})
@@ -54,7 +56,7 @@ def test_librdkafka(shared_leat, codec, idempotent):
 
     for n in range(3000):
         producer.produce(topic, key=f"k{n}", value=f"value {n} " * 10, partition=n % 3, headers={"n": str(n)}, on_delivery=done)
-    assert producer.flush(30) == 0 and not failed
+    assert producer.flush(PATIENCE_S) == 0 and not failed
     messages = read_all(shared_leat, topic, 3, 3000)
     assert len(messages) == 3000
     for message in messages:
@@ -68,7 +70,7 @@ def test_librdkafka_without_acks(shared_leat):
     producer = ck.Producer({"bootstrap.servers": shared_leat.kafka, "acks": 0})
     for n in range(1000):
         producer.produce("no-acks", value=str(n))
-    assert producer.flush(30) == 0
+    assert producer.flush(PATIENCE_S) == 0
     assert [m.value() for m in read_all(shared_leat, "no-acks", 1, 1000)] == [str(n).encode() for n in range(1000)]
 
 
@@ -79,21 +81,21 @@ def test_large_records(shared_leat):
     errors = []
     for _ in range(3):
         producer.produce("large", value=value, on_delivery=lambda e, m: errors.append(e))
-    producer.flush(30)
+    producer.flush(PATIENCE_S)
     assert all(error is None for error in errors) and len(errors) == 3
     assert [len(m.value()) for m in read_all(shared_leat, "large", 1, 3, **{"max.partition.fetch.bytes": 1000})] == [900_000] * 3
     producer.produce("large", value=value * 3, on_delivery=lambda e, m: errors.append(e))
-    producer.flush(30)
+    producer.flush(PATIENCE_S)
     assert errors[3].name() == "MSG_SIZE_TOO_LARGE"
 
 
 def test_kafka_python(shared_leat):
     producer = kp.KafkaProducer(bootstrap_servers=shared_leat.kafka)
     futures = [producer.send("kafka-python", key=b"k%d" % n, value=b"v%d" % n) for n in range(500)]
-    producer.flush(30)
-    assert [f.get(10).offset for f in futures] == list(range(500))
+    producer.flush(PATIENCE_S)
+    assert [f.get(PATIENCE_S).offset for f in futures] == list(range(500))
     producer.close()
-    consumer = kp.KafkaConsumer(bootstrap_servers=shared_leat.kafka, consumer_timeout_ms=5000)
+    consumer = kp.KafkaConsumer(bootstrap_servers=shared_leat.kafka, consumer_timeout_ms=int(1000 * PATIENCE_S))
     partition = kp.TopicPartition("kafka-python", 0)
     consumer.assign([partition])
     consumer.seek_to_beginning()
@@ -120,31 +122,31 @@ def test_offsets_by_time(shared_leat):
     base = int(time.time() * 1000) - 1_000_000
     for n in range(1000):
         producer.produce("by-time", value=str(n), timestamp=base + n * 10)
-    producer.flush(30)
+    producer.flush(PATIENCE_S)
     consumer = reader(shared_leat)
     for n in (0, 1, 499, 777, 999):
-        got = consumer.offsets_for_times([ck.TopicPartition("by-time", 0, base + n * 10 - 3)], 10)
+        got = consumer.offsets_for_times([ck.TopicPartition("by-time", 0, base + n * 10 - 3)], PATIENCE_S)
         assert got[0].offset == n
-    assert consumer.offsets_for_times([ck.TopicPartition("by-time", 0, base + 10_000)], 10)[0].offset == ck.OFFSET_END
+    assert consumer.offsets_for_times([ck.TopicPartition("by-time", 0, base + 10_000)], PATIENCE_S)[0].offset == ck.OFFSET_END
     consumer.close()
 
 
 def test_long_poll_is_prompt(shared_leat):
     """A waiting consumer gets a record when it is durable, not when its wait ends."""
     shared_leat.kcat("-P", "-t", "prompt", input="first\n")
-    consumer = reader(shared_leat, **{"fetch.wait.max.ms": 5000})
+    consumer = reader(shared_leat, **{"fetch.wait.max.ms": 60_000, "socket.timeout.ms": 120_000})
     consumer.assign([ck.TopicPartition("prompt", 0, ck.OFFSET_BEGINNING)])
-    assert consumer.poll(10).value() == b"first"
+    assert consumer.poll(PATIENCE_S).value() == b"first"
     producer = ck.Producer({"bootstrap.servers": shared_leat.kafka, "linger.ms": 0})
     producer.produce("prompt", value="warm")
-    producer.flush(10)
-    assert consumer.poll(10).value() == b"warm"
+    producer.flush(PATIENCE_S)
+    assert consumer.poll(PATIENCE_S).value() == b"warm"
     times = []
     for n in range(20):
         start = time.monotonic()
         producer.produce("prompt", value=str(n))
-        producer.flush(10)
-        assert consumer.poll(10).value() == str(n).encode()
+        producer.flush(PATIENCE_S)
+        assert consumer.poll(PATIENCE_S).value() == str(n).encode()
         times.append(time.monotonic() - start)
     consumer.close()
-    assert sorted(times)[10] < 2
+    assert sorted(times)[10] < 15

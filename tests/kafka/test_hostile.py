@@ -7,10 +7,12 @@ import time
 
 import confluent_kafka as ck
 
+from conftest import PATIENCE_S, wait_until
+
 
 def connect(server):
     host, port = server.kafka.rsplit(":", 1)
-    return socket.create_connection((host, int(port)), timeout=10)
+    return socket.create_connection((host, int(port)), timeout=PATIENCE_S)
 
 
 def frame(api, version, body=b"", correlation=1, client=b"test"):
@@ -18,7 +20,7 @@ def frame(api, version, body=b"", correlation=1, client=b"test"):
     return struct.pack(">i", len(head) + len(body)) + head + body
 
 
-def is_closed(conn, wait_s=10):
+def is_closed(conn, wait_s=PATIENCE_S):
     conn.settimeout(wait_s)
     try:
         return conn.recv(1) == b""
@@ -37,6 +39,11 @@ def produce_and_read(server, topic, count=1000):
     return time.monotonic() - start
 
 
+def unharmed_s(quiet_s):
+    """How long a good client may take that took @quiet_s when it was alone: the rest is the machine's own business."""
+    return max(10, 10 * quiet_s)
+
+
 def memory_kib(server):
     pids = server.role_pids("broker")
     for line in open(f"/proc/{pids[0]}/smaps_rollup", encoding="ascii"):
@@ -47,14 +54,14 @@ def memory_kib(server):
 
 def test_idle_and_slow_connections(new_leat):
     leat = new_leat(args=["--set", "broker.message.timeout=3s"]).start()
-    produce_and_read(leat, "good")
+    quiet_s = produce_and_read(leat, "good")
     before = memory_kib(leat)
     idle = [connect(leat) for _ in range(2000)]
     slow = [connect(leat) for _ in range(200)]
     for conn in slow:
         # A request of 90 MB that never comes.
         conn.sendall(struct.pack(">i", 90_000_000) + b"\0\0\0\x09")
-    assert produce_and_read(leat, "good") < 10
+    assert produce_and_read(leat, "good") < unharmed_s(quiet_s)
     assert memory_kib(leat) - before < 8 * 1024
     assert all(is_closed(conn) for conn in slow)
     assert not any(is_closed(conn, 0.0001) for conn in idle[::100])
@@ -65,12 +72,20 @@ def test_idle_and_slow_connections(new_leat):
 def test_too_many_connections(new_leat):
     leat = new_leat(args=["--set", "broker.max.connections=20"]).start()
     conns = [connect(leat) for _ in range(40)]
-    time.sleep(0.3)
-    closed = sum(is_closed(conn, 0.01) for conn in conns)
-    assert 20 <= closed <= 25  # Leat's own connections count too
+
+    def closed():
+        return sum(is_closed(conn, 0.01) for conn in conns)
+
+    wait_until(lambda: closed() >= 20)
+    assert closed() <= 25  # Leat's own connections count too
     for conn in conns:
         conn.close()
-    time.sleep(0.3)
+
+    def is_taken():
+        with connect(leat) as conn:
+            return not is_closed(conn, 0.2)
+
+    wait_until(is_taken)
     produce_and_read(leat, "good", 10)
 
 
@@ -79,10 +94,7 @@ def test_unknown_apis_are_refused_by_name(leat):
         conn = connect(leat)
         conn.sendall(frame(api, 1))
         assert is_closed(conn)
-        deadline = time.monotonic() + 10
-        while f"{name} is not supported" not in leat.log():
-            assert time.monotonic() < deadline, leat.log()
-            time.sleep(0.02)
+        leat.wait_log(f"{name} is not supported")
 
 
 def test_random_frames(leat, seed, scale):
@@ -109,11 +121,12 @@ def test_random_frames(leat, seed, scale):
 def test_a_reader_that_takes_nothing(new_leat):
     """A client that asks for much and reads nothing holds back itself only."""
     leat = new_leat(args=["--set", "broker.message.timeout=3s"]).start()
+    quiet_s = produce_and_read(leat, "good")
     producer = ck.Producer({"bootstrap.servers": leat.kafka, "linger.ms": 50})
     for _ in range(40_000):
         producer.produce("big", value=b"x" * 1000)
         producer.poll(0)
-    producer.flush(30)
+    assert producer.flush(PATIENCE_S) == 0
     topic = struct.pack(">h", 3) + b"big"
     body = struct.pack(">iiiib", -1, 0, 1, 50_000_000, 0) + struct.pack(">i", 1) + topic + struct.pack(">i", 1) + \
         struct.pack(">iqi", 0, 0, 50_000_000)
@@ -121,9 +134,9 @@ def test_a_reader_that_takes_nothing(new_leat):
     for conn in conns:
         for correlation in range(20):
             conn.sendall(frame(1, 4, body, correlation))
-    assert produce_and_read(leat, "good") < 10
+    assert produce_and_read(leat, "good") < unharmed_s(quiet_s)
     assert memory_kib(leat) < 1200 * 1024
     time.sleep(4)
-    assert produce_and_read(leat, "good") < 10
+    assert produce_and_read(leat, "good") < unharmed_s(quiet_s)
     for conn in conns:
         conn.close()

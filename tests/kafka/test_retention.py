@@ -3,27 +3,15 @@
 are damaged or missing, on a running server and at a restart; the metrics of the log."""
 import glob
 import os
-import re
-import time
 
 import confluent_kafka as ck
 import confluent_kafka.admin
 import pytest
 
+from conftest import PATIENCE_S, wait_until
+
 ARGS = ["--set", "log.tidy.interval=1 s", "--set", "broker.metrics.interval=200 ms"]
 ROW = '{{"k":"key-{}","n":{},"pad":"' + "x" * 5000 + '"}}'
-
-
-def metric(server, name):
-    text = server.get("/metrics")[2].decode()
-    return sum(float(value) for value in re.findall(rf"^{name}(?:{{[^}}]*}})? ([0-9.e+]+)$", text, re.M))
-
-
-def eventually(check, timeout_s=30):
-    until = time.monotonic() + timeout_s
-    while not check():
-        assert time.monotonic() < until, "it did not happen in time"
-        time.sleep(0.2)
 
 
 def consumer_of(server):
@@ -37,7 +25,7 @@ def read_from(server, offset):
     consumer.assign([ck.TopicPartition("t", 0, offset)])
     records = []
     while True:
-        message = consumer.poll(30)
+        message = consumer.poll(PATIENCE_S)
         assert message is not None
         if message.error():
             assert message.error().code() == ck.KafkaError._PARTITION_EOF, message.error()
@@ -55,30 +43,33 @@ def test_old_segments_go_and_views_stay(new_leat, setting):
     server = new_leat(args=ARGS)
     server.start()
     admin = ck.admin.AdminClient({"bootstrap.servers": server.kafka})
-    name, value = setting.split("=")
-    config = {"segment.bytes": "1048576", name: value}
-    admin.create_topics([ck.admin.NewTopic("t", 1, config=config)])["t"].result(30)
+    admin.create_topics([ck.admin.NewTopic("t", 1, config={"segment.bytes": "1048576"})])["t"].result(PATIENCE_S)
     server.sql("CREATE TOPIC IF NOT EXISTS t (k TEXT, n BIGINT)")
     server.sql("CREATE MATERIALIZED VIEW v AS SELECT k, count(*) AS rows, sum(n) AS total FROM t GROUP BY k")
     server.produce("t", [ROW.format(n % 7, n) for n in range(2000)], 0)
     server.wait_for("SELECT sum(rows) FROM v", [(2000,)])
     before = server.sql("SELECT * FROM v ORDER BY k")
+    # Not before the view has read all: what is gone by then it would never see.
+    name, value = setting.split("=")
+    resource = ck.admin.ConfigResource("topic", "t", incremental_configs=[
+        ck.admin.ConfigEntry(name, value, incremental_operation=ck.admin.AlterConfigOpType.SET)])
+    admin.incremental_alter_configs([resource])[resource].result(PATIENCE_S)
     watch = consumer_of(server)
     low = 0
 
     def moved():
         nonlocal low
-        low, high = watch.get_watermark_offsets(ck.TopicPartition("t", 0), timeout=10, cached=False)
+        low, high = watch.get_watermark_offsets(ck.TopicPartition("t", 0), timeout=PATIENCE_S, cached=False)
         assert high == 2000
         return low > 1000
 
-    eventually(moved)
-    eventually(lambda: metric(server, "leat_log_segments_removed_total") >= 5)
-    assert metric(server, "leat_log_segments_sealed_total") >= 5 and metric(server, "leat_log_syncs_total") > 0
-    assert metric(server, "leat_log_sync_time_us_total") > 0 and metric(server, "leat_log_sync_failures_total") == 0
-    eventually(lambda: metric(server, "leat_log_size_bytes") < 4_000_000)
+    wait_until(moved)
+    wait_until(lambda: server.metric("leat_log_segments_removed_total") >= 5)
+    assert server.metric("leat_log_segments_sealed_total") >= 5 and server.metric("leat_log_syncs_total") > 0
+    assert server.metric("leat_log_sync_time_us_total") > 0 and server.metric("leat_log_sync_failures_total") == 0
+    wait_until(lambda: server.metric("leat_log_size_bytes") < 4_000_000)
     watch.assign([ck.TopicPartition("t", 0, 10)])
-    message = watch.poll(30)
+    message = watch.poll(PATIENCE_S)
     assert message.error().code() in (ck.KafkaError.OFFSET_OUT_OF_RANGE, ck.KafkaError._AUTO_OFFSET_RESET), message.error()
     assert "OFFSET_OUT_OF_RANGE" in str(message.error()) or "out of range" in str(message.error()).lower()
     watch.close()
@@ -93,7 +84,7 @@ def test_index_files_damaged_or_missing(new_leat):
     server = new_leat(args=ARGS)
     server.start()
     admin = ck.admin.AdminClient({"bootstrap.servers": server.kafka})
-    admin.create_topics([ck.admin.NewTopic("t", 1, config={"segment.bytes": "1048576"})])["t"].result(30)
+    admin.create_topics([ck.admin.NewTopic("t", 1, config={"segment.bytes": "1048576"})])["t"].result(PATIENCE_S)
     server.produce("t", [ROW.format(n % 7, n) for n in range(1000)], 0)
     want = read_from(server, 0)
     assert [offset for offset, _ in want] == list(range(1000))
@@ -130,4 +121,4 @@ def test_index_files_damaged_or_missing(new_leat):
     check()
     server.produce("t", ["last"], 0)
     assert read_from(server, 1000) == [(1000, b"last")]
-    assert server.cli("verify", "--data", server.data)
+    assert server.cli("verify", "--data", server.data).stdout.endswith("all well\n")

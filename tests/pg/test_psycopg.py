@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """psycopg 3 with its defaults, and what no good client does: hostile bytes, slow readers, thousands of idle sessions."""
+import contextlib
 import datetime
 import decimal
 import os
@@ -12,7 +13,7 @@ import uuid
 import psycopg
 import pytest
 
-from conftest import BINARY
+from conftest import BINARY, PATIENCE_S
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 UTC = datetime.timezone.utc
@@ -98,17 +99,32 @@ def test_transaction(server):
             assert c.execute("SELECT 2").fetchone() == (2,)
 
 
+@contextlib.contextmanager
+def canceling(connection):
+    """Cancels what the connection is at, again and again: before the statement has begun that does nothing."""
+    done = threading.Event()
+
+    def cancel():
+        while not done.wait(1):
+            connection.cancel_safe()
+
+    thread = threading.Thread(target=cancel)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
 def test_timeout_and_cancel(server):
     endless = "SELECT count(*) FROM range(1000000000) a, range(1000) b"
     with server.connect() as c:
         c.execute("SET statement_timeout = '300ms'")
-        start = time.monotonic()
         with pytest.raises(psycopg.errors.QueryCanceled, match="statement timeout"):
             c.execute(endless)
-        assert time.monotonic() - start < 5
         c.execute("RESET statement_timeout")
-        threading.Timer(0.3, c.cancel_safe).start()
-        with pytest.raises(psycopg.errors.QueryCanceled, match="user request"):
+        with canceling(c), pytest.raises(psycopg.errors.QueryCanceled, match="user request"):
             c.execute(endless)
         assert c.execute("SELECT count(*) FROM sites").fetchone() == (1,)
 
@@ -140,7 +156,7 @@ def startup(version=196608, **parameters):
 
 
 def test_requests_before_the_session(server):
-    with socket.create_connection(address(server), timeout=5) as s:
+    with socket.create_connection(address(server), timeout=PATIENCE_S) as s:
         for code in (80877103, 80877104):
             s.sendall(struct.pack(">II", 8, code))
             assert s.recv(1) == b"N"
@@ -153,7 +169,7 @@ def test_hostile_bytes(server, seed):
     import random
     random_ = random.Random(seed)
     for round_ in range(60):
-        with socket.create_connection(address(server), timeout=5) as s:
+        with socket.create_connection(address(server), timeout=PATIENCE_S) as s:
             if round_ % 3:
                 s.sendall(startup())
                 s.recv(4096)
@@ -174,10 +190,15 @@ def test_hostile_bytes(server, seed):
 
 def test_idle_and_slow_clients(server):
     """2,000 idle sessions and clients that send a byte now and then leave a good client alone."""
+    start = time.monotonic()
+    with server.connect() as c:
+        for _ in range(20):
+            assert c.execute("SELECT count(*) FROM sites").fetchone() == (1,)
+    quiet_s = time.monotonic() - start
     idle = []
     try:
         for _ in range(2000):
-            idle.append(socket.create_connection(address(server), timeout=10))
+            idle.append(socket.create_connection(address(server), timeout=PATIENCE_S))
         for s in idle[:1000]:
             s.sendall(startup())
         slow = idle[1000:1050]
@@ -187,7 +208,7 @@ def test_idle_and_slow_clients(server):
                 for s in slow:
                     s.sendall(startup()[i:i + 1])
                 assert c.execute("SELECT count(*) FROM sites").fetchone() == (1,)
-        assert time.monotonic() - start < 10
+        assert time.monotonic() - start < max(10, 10 * quiet_s)
     finally:
         for s in idle:
             s.close()
@@ -202,7 +223,7 @@ def test_slow_reader_of_a_large_result(server):
     server.sql("SELECT sum(i) FROM range(100000) t(i)")
     pid = server.role_pids("query")[0]
     before = resident(pid)
-    with socket.create_connection(address(server), timeout=10) as s:
+    with socket.create_connection(address(server), timeout=PATIENCE_S) as s:
         s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         s.sendall(startup())
         text = b"SELECT i, repeat('x', 100) FROM range(20000000) t(i)\0"
@@ -223,6 +244,16 @@ def test_subscribers_that_never_read(leat):
     """They hold back themselves only: others get every change, and memory stays where it was."""
     leat.sql("CREATE TOPIC t (id BIGINT, pad TEXT)")
     leat.sql("CREATE MATERIALIZED VIEW wide AS SELECT id % 500 AS k, count(*) AS n, max(pad) AS pad FROM t GROUP BY 1")
+    leat.sql("SET leat.freshness = 'now'; SET leat.wait_timeout = '60s'")
+
+    def change_s(number):
+        """How long it takes until the view has 500 new rows."""
+        leat.sql(f"INSERT INTO t SELECT i, repeat('x', 2000) || {number} FROM range(500) r(i)")
+        began = time.monotonic()
+        assert leat.sql("SELECT sum(n) FROM wide") == [(500 * (number + 1),)]
+        return time.monotonic() - began
+
+    quiet_s = max(change_s(number) for number in range(5))
     asleep = []
     for _ in range(20):
         host, port = address(leat)
@@ -236,13 +267,9 @@ def test_subscribers_that_never_read(leat):
     good = leat.connect()
     query = leat.role_pids("query")[0]
     before = None
-    leat.sql("SET leat.freshness = 'now'; SET leat.wait_timeout = '20s'")
-    for number in range(30):
-        leat.sql(f"INSERT INTO t SELECT i, repeat('x', 2000) || {number} FROM range(500) r(i)")
-        began = time.monotonic()
-        assert leat.sql("SELECT sum(n) FROM wide") == [(500 * (number + 1),)]
-        assert time.monotonic() - began < 5
-        if number == 9:
+    for number in range(5, 35):
+        assert change_s(number) < max(5, 10 * quiet_s)
+        if number == 14:
             before = rss_kib(query)
     # 20 MB of changes for each of the twenty since then: who does not read must not have them kept.
     assert rss_kib(query) - before < 150 * 1024, (before, rss_kib(query))

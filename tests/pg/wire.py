@@ -3,6 +3,8 @@
 import socket
 import struct
 
+from conftest import PATIENCE_S
+
 
 def startup(version=196608, **parameters):
     body = struct.pack(">I", version)
@@ -33,7 +35,7 @@ class Wire:
 
     def __init__(self, server, begin=True, **parameters):
         host, port = server.pg.rsplit(":", 1)
-        self.socket = socket.create_connection((host, int(port)), timeout=20)
+        self.socket = socket.create_connection((host, int(port)), timeout=PATIENCE_S)
         self.rest = b""
         if begin:
             self.send(startup(**parameters))

@@ -8,6 +8,8 @@ import time
 import pytest
 from test_crash import Load
 
+from conftest import wait_until
+
 CHAIN = {
     "by_k": ("up", "SELECT k, count(*) AS n, sum(id) AS s FROM t GROUP BY k"),
     "by_n": ("mid", "SELECT n % 3 AS third, count(*) AS keys, sum(n) AS n, sum(s) AS s FROM by_k GROUP BY 1"),
@@ -170,11 +172,13 @@ def test_pipelines_that_read_each_other_rest(leat):
     leat.sql("CREATE MATERIALIZED VIEW c WITH (pipeline = 'x') AS SELECT sum(m) AS m, sum(n * m) AS n FROM b")
     leat.sql("INSERT INTO t VALUES (1, 'a'), (2, 'b'), (3, 'a')")
     assert leat.sql("SELECT * FROM c") == [(2, 3)]
-    time.sleep(1)
-    ticks = leat.sql("SHOW PIPELINES")
-    time.sleep(3)
-    assert leat.sql("SHOW PIPELINES")[0][3] == ticks[0][3]
-    assert leat.sql("SHOW PIPELINES")[1][3] == ticks[1][3]
+
+    def rests():
+        ticks = [row[3] for row in leat.sql("SHOW PIPELINES")]
+        time.sleep(3)
+        return [row[3] for row in leat.sql("SHOW PIPELINES")] == ticks
+
+    wait_until(rests)
 
 
 def test_what_users_see(leat):
@@ -188,17 +192,16 @@ def test_what_users_see(leat):
         "EXPLAIN CREATE MATERIALIZED VIEW d WITH (pipeline = 'y') AS SELECT sum(n) AS n FROM a"))
     with pytest.raises(Exception, match="b"):
         leat.sql("DROP MATERIALIZED VIEW a")
-    assert age(leat, "b") == 0
+    wait_until(lambda: age(leat, "b") == 0)
     leat.sql("ALTER JOB a PAUSE")
     leat.sql("SET leat.freshness = 'none'")
     leat.sql("INSERT INTO t VALUES (3, 'a')")
-    time.sleep(1.5)
+    wait_until(lambda: age(leat, "b") > 1000 and age(leat, "a") > 1000)
     assert leat.sql("SELECT * FROM b") == [(2,)]
-    assert age(leat, "b") > 1000 and age(leat, "a") > 1000
     leat.sql("ALTER JOB a RESUME")
     leat.sql("SET leat.freshness = 'now'")
     assert leat.sql("SELECT * FROM b") == [(3,)]
-    assert age(leat, "b") < 1000
+    wait_until(lambda: age(leat, "b") < 1000)
     leat.sql("DROP MATERIALIZED VIEW a CASCADE")
     assert leat.sql("SHOW JOBS") == []
 

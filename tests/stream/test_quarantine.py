@@ -59,7 +59,7 @@ class Load(threading.Thread):
             self.good += 1
 
 
-def wait_refused(leat, want, timeout_s=20):
+def wait_refused(leat, want, timeout_s=conftest.PATIENCE_S):
     """Until SHOW JOBS has these (view, input, quarantined); it follows the ticks, and begins anew after a start."""
     deadline = time.monotonic() + timeout_s
     while (got := sorted((row[0], row[3], row[7]) for row in leat.sql("SHOW JOBS"))) != want:
@@ -122,7 +122,7 @@ def test_large_records_fit_into_the_quarantine(leat):
     producer = Producer({"bootstrap.servers": leat.kafka, "message.max.bytes": 1048576})
     for value in (big, '{"n":1}', '{"n":"y"}'):
         producer.produce("t", value)
-    assert producer.flush(20) == 0
+    assert producer.flush(conftest.PATIENCE_S) == 0
     leat.sql("SET leat.freshness = 'now'")
     assert leat.sql("SELECT n FROM v") == [(1,)]
     rows = leat.sql('SELECT "offset", octet_length(value) FROM "t$quarantine" ORDER BY 1')
@@ -132,7 +132,7 @@ def test_large_records_fit_into_the_quarantine(leat):
 def test_a_quarantine_with_small_batches_keeps_what_fits(leat):
     leat.sql("CREATE TOPIC t (n INT)")
     admin = AdminClient({"bootstrap.servers": leat.kafka})
-    admin.create_topics([NewTopic("t.quarantine", 1, config={"max.message.bytes": "20000"})])["t.quarantine"].result(10)
+    admin.create_topics([NewTopic("t.quarantine", 1, config={"max.message.bytes": "20000"})])["t.quarantine"].result(conftest.PATIENCE_S)
     leat.sql("CREATE MATERIALIZED VIEW v AS SELECT count(*) AS n FROM t")
     leat.produce("t", ['{"n":"' + "x" * size + '"}' for size in (10, 100000, 10)] + ['{"n":1}'])
     leat.sql("SET leat.freshness = 'now'")
@@ -149,7 +149,7 @@ def test_a_quarantine_that_was_deleted_is_made_again(leat):
     leat.sql("SET leat.freshness = 'now'")
     assert leat.sql("SELECT n FROM v") == [(1,)]
     admin = AdminClient({"bootstrap.servers": leat.kafka})
-    admin.delete_topics(["t.quarantine"])["t.quarantine"].result(10)
+    admin.delete_topics(["t.quarantine"])["t.quarantine"].result(conftest.PATIENCE_S)
     leat.produce("t", ["worse", '{"n":1}'])
     assert leat.sql("SELECT n FROM v") == [(2,)]
     assert leat.sql('SELECT "offset", value FROM "t$quarantine"') == [(2, b"worse")]
@@ -201,7 +201,7 @@ def ask(leat, text):
 def log_end(leat, topic):
     consumer = Consumer({"bootstrap.servers": leat.kafka, "group.id": "tests"})
     try:
-        return consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=10)[1]
+        return consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=conftest.PATIENCE_S)[1]
     finally:
         consumer.close()
 
@@ -238,18 +238,15 @@ def test_a_select_answers_when_the_quarantine_takes_nothing(leat):
     leat.sql("CREATE TOPIC t (n INT)")
     leat.produce("t", ["bad", '{"n":1}'])
     admin = AdminClient({"bootstrap.servers": leat.kafka})
-    admin.create_topics([NewTopic("t.quarantine", 1, config={"max.message.bytes": "1"})])["t.quarantine"].result(10)
+    admin.create_topics([NewTopic("t.quarantine", 1, config={"max.message.bytes": "1"})])["t.quarantine"].result(conftest.PATIENCE_S)
     begun = time.monotonic()
     rows, notices = ask(leat, "SELECT n FROM t")
     assert rows == [(1,)] and len(notices) == 1 and time.monotonic() - begun < 5
-    deadline = time.monotonic() + 10
-    while "refused records were not put aside" not in leat.log():
-        assert time.monotonic() < deadline, leat.log()
-        time.sleep(0.05)
+    leat.wait_log("refused records were not put aside")
     # When the cause is gone the next SELECT writes them.
     resource = ConfigResource("topic", "t.quarantine", incremental_configs=[
         ConfigEntry("max.message.bytes", "1000000", incremental_operation=AlterConfigOpType.SET)])
-    admin.incremental_alter_configs([resource])[resource].result(10)
+    admin.incremental_alter_configs([resource])[resource].result(conftest.PATIENCE_S)
     assert ask(leat, "SELECT n FROM t")[0] == [(1,)]
     assert leat.sql('SELECT value FROM "t$quarantine"') == [(b"bad",)]
 
@@ -257,7 +254,7 @@ def test_a_select_answers_when_the_quarantine_takes_nothing(leat):
 def retention_ms(leat, topic):
     admin = AdminClient({"bootstrap.servers": leat.kafka})
     resource = ConfigResource("topic", topic)
-    return int(admin.describe_configs([resource])[resource].result(10)["retention.ms"].value)
+    return int(admin.describe_configs([resource])[resource].result(conftest.PATIENCE_S)["retention.ms"].value)
 
 
 def test_a_quarantine_is_kept_as_long_as_its_topic(leat):
@@ -330,7 +327,7 @@ def test_replay_counts_what_fits_where_it_stands(leat):
     # What the log has no more is written again, with its time.
     leat.sql("ALTER TOPIC t RENAME COLUMN id TO other")
     admin = AdminClient({"bootstrap.servers": leat.kafka})
-    admin.delete_records([TopicPartition("t", 0, 3)])[TopicPartition("t", 0, 3)].result(10)
+    admin.delete_records([TopicPartition("t", 0, 3)])[TopicPartition("t", 0, 3)].result(conftest.PATIENCE_S)
     assert leat.sql("SELECT * FROM t") == []
     assert replay(leat, "REPLAY QUARANTINE OF t") == ("REPLAY 1", "topic t: 1 record played back")
     assert leat.sql("SELECT other, kafka_offset FROM t") == [(None, 3)]
@@ -371,7 +368,7 @@ class Killer(threading.Thread):
         self.start()
 
     def size(self):
-        return sum(self.consumer.get_watermark_offsets(TopicPartition("t", p), timeout=5)[1] for p in (0, 1))
+        return sum(self.consumer.get_watermark_offsets(TopicPartition("t", p), timeout=conftest.PATIENCE_S)[1] for p in (0, 1))
 
     def run(self):
         while not self.done and self.size() < self.begun + self.records:

@@ -179,7 +179,7 @@ class Round:
         self.max_s = {t.name: 60.0 for t in self.topics}  # the greatest event time, in seconds since BASE
         self.next_id = 0
         self.recent = {t.name: [] for t in self.topics}
-        self.refused, self.asked, self.checked, self.skipped = 0, 0, collections.Counter(), 0
+        self.refused, self.asked, self.checked = 0, 0, collections.Counter()
         self.producer = None
         self.paused = set()
         self.heavy = self.rng.random() < 0.2
