@@ -558,6 +558,40 @@ LEAT_TEST(state_power_loss)
         }
 }
 
+static int count_run(void *arg, const char *name, bool is_dir)
+{
+        (void)is_dir;
+        *(int *)arg += strncmp(name, "run-", 4) == 0;
+        return 0;
+}
+
+/* The names of runs are on the disk before there is a manifest that counts on them: when the power goes right before it
+ * gets its name, they are there. A disk that keeps names in another order than they were made needs this. */
+LEAT_TEST(state_runs_are_kept_before_their_manifest)
+{
+        struct leat_error err;
+        char dir[4096];
+        snprintf(dir, sizeof dir, "%s/state", leat_test_tmpdir());
+        struct leat_simdisk *disk = leat_simdisk_new(leat_test_tmpdir());
+        struct leat_arena *arena = leat_arena_new(0);
+        struct leat_state *state;
+        int64_t tick;
+        int runs = 0;
+        CHECK_OK(open_pair(dir, LEAT_STATE_WRITER, &state, &tick, NULL, &err), &err);
+        CHECK_OK(leat_state_apply(state, 7, 1, pair_rows(arena, 0, 100, "x"), NULL, &err), &err);
+        leat_fault_install();
+        leat_fault_add((struct leat_fault){.kind = LEAT_FAULT_RENAME, .path = "manifest", .os_errno = EIO});
+        CHECK_INT(leat_state_publish(state, 1, leat_view_str("1"), &err), LEAT_EIO);
+        CHECK_INT(leat_fault_fired(), 1);
+        leat_fault_remove();
+        leat_simdisk_power_loss(disk, 0); /* nothing that was not synced */
+        CHECK_OK(leat_os_list(dir, count_run, &runs, &err), &err);
+        CHECK(runs > 0);
+        leat_state_close(state);
+        leat_simdisk_free(disk);
+        leat_arena_free(arena);
+}
+
 /* ---- threads -------------------------------------------------------------------------- */
 
 struct readers {
