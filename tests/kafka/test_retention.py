@@ -3,6 +3,7 @@
 are damaged or missing, on a running server and at a restart; the metrics of the log."""
 import glob
 import os
+import time
 
 import confluent_kafka as ck
 import confluent_kafka.admin
@@ -85,7 +86,11 @@ def test_index_files_damaged_or_missing(new_leat):
     server.start()
     admin = ck.admin.AdminClient({"bootstrap.servers": server.kafka})
     admin.create_topics([ck.admin.NewTopic("t", 1, config={"segment.bytes": "1048576"})])["t"].result(PATIENCE_S)
-    server.produce("t", [ROW.format(n % 7, n) for n in range(1000)], 0)
+    producer = ck.Producer({"bootstrap.servers": server.kafka, "batch.num.messages": 5})
+    begun_ms = int(time.time() * 1000) - 1_000_000
+    for n in range(1000):  # each has a time of its own
+        producer.produce("t", ROW.format(n % 7, n), partition=0, timestamp=begun_ms + 10 * n)
+    assert producer.flush(PATIENCE_S) == 0
     want = read_from(server, 0)
     assert [offset for offset, _ in want] == list(range(1000))
     indexes = sorted(path[:-4] + ".index" for path in segments_of(server))
@@ -101,12 +106,25 @@ def test_index_files_damaged_or_missing(new_leat):
         with open(indexes[1], "r+b") as f:
             f.truncate(37)
         os.unlink(indexes[2])
+        # Of times an index has nothing but its checksum to tell that they are wrong: here nothing came before any entry.
+        with open(indexes[3], "r+b") as f:
+            entries = bytearray(f.read())
+            for at in range(0, len(entries) - 24, 24):
+                entries[at + 8:at + 16] = b"\xff" * 8
+            f.seek(0)
+            f.write(entries)
 
     def check():
         for offset in (0, 3, 150, 250, 390, 421, 555, 700, 998):
             got = read_from(server, offset)
             assert got == want[offset:], f"from {offset}"
+        consumer = consumer_of(server)
+        for offset in range(0, 1000, 37):
+            found = consumer.offsets_for_times([ck.TopicPartition("t", 0, begun_ms + 10 * offset - 5)], PATIENCE_S)
+            assert found[0].offset == offset, f"{offset} by its time"
+        consumer.close()
 
+    check()
     harm()
     check()
     server.stop()
