@@ -11,6 +11,7 @@
  */
 #include "leat/mem.h"
 
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -33,6 +34,14 @@ static _Noreturn void out_of_memory(size_t bytes)
 {
         fprintf(stderr, "leat: out of memory: %zu bytes refused\n", bytes);
         abort();
+}
+
+void leat_malloc_keep(void)
+{
+#ifdef __GLIBC__
+        mallopt(M_MMAP_THRESHOLD, 8 << 20);
+        mallopt(M_TRIM_THRESHOLD, 32 << 20);
+#endif
 }
 
 void *leat_malloc(size_t bytes)

@@ -89,12 +89,24 @@ int leat_kafka_records_open(const struct leat_kafka_batch *batch, size_t max_byt
         return 0;
 }
 
-/* A zigzag varint; most take one byte. */
+/* A zigzag varint; most take one to three bytes. */
 static inline int64_t varint(struct leat_cursor *cur)
 {
-        if (!cur->failed && cur->at < cur->end && *cur->at < 0x80) {
-                uint8_t v = *cur->at++;
-                return (int64_t)(v >> 1) ^ -(int64_t)(v & 1);
+        const uint8_t *p = cur->at;
+        if (!cur->failed && cur->end - p >= 3) {
+                uint32_t v = p[0] & 0x7f, bytes = 1;
+                if (p[0] >= 0x80) {
+                        v |= (uint32_t)(p[1] & 0x7f) << 7;
+                        bytes = 2;
+                        if (p[1] >= 0x80) {
+                                v |= (uint32_t)p[2] << 14;
+                                bytes = p[2] < 0x80 ? 3 : 0;
+                        }
+                }
+                if (bytes > 0) {
+                        cur->at = p + bytes;
+                        return (int64_t)(v >> 1) ^ -(int64_t)(v & 1);
+                }
         }
         return leat_cursor_varint(cur);
 }
@@ -130,7 +142,9 @@ static bool record_read(struct leat_cursor *cur, struct raw_record *record)
         if (cur->failed || body.data == NULL)
                 return false;
         struct leat_cursor in = leat_cursor_of(body);
-        leat_cursor_u8(&in); /* attributes: none are defined */
+        if (body.len == 0)
+                return false;
+        in.at++; /* attributes: none are defined */
         record->timestamp_delta = varint(&in);
         record->offset_delta = varint(&in);
         record->key = varint_bytes(&in);

@@ -73,6 +73,43 @@ LEAT_TEST(batch_round_trip)
         }
 }
 
+/* Numbers of one to four bytes: lengths, and deltas of time both ways. */
+LEAT_TEST(batch_numbers_of_all_sizes)
+{
+        static const size_t lens[] = {0,    1,    55,   56,      63,      64,      65,     8180,
+                                      8191, 8192, 8193, 1048560, 1048575, 1048576, 1100000};
+        uint8_t *value = leat_calloc(1, 1100000);
+        for (size_t i = 0; i < LEAT_ARRAY_LEN(lens); i++) {
+                struct leat_error err;
+                struct leat_kafka_batch_builder builder = {0};
+                struct leat_buf bytes = LEAT_BUF_INIT, scratch = LEAT_BUF_INIT;
+                struct leat_kafka_batch batch;
+                struct leat_kafka_record_iter iter;
+                struct leat_record record = {.timestamp_ms = 5000000, .value = leat_view_str("first")};
+                int64_t max_ms;
+                bool end;
+                leat_kafka_builder_add(&builder, &record);
+                record.timestamp_ms += i % 2 ? (int64_t)lens[i] : -(int64_t)lens[i];
+                record.value = leat_view_of(value, lens[i]);
+                leat_kafka_builder_add(&builder, &record);
+                CHECK_OK(leat_kafka_builder_finish(&builder, LEAT_KAFKA_CODEC_NONE, -1, -1, -1, &bytes, &err), &err);
+                CHECK_OK(leat_kafka_batch_parse(leat_buf_view(&bytes), &batch, NULL, &err), &err);
+                CHECK_OK(leat_kafka_records_check(&batch, 0, false, &scratch, NULL, &max_ms, &err), &err);
+                CHECK_INT(max_ms, LEAT_MAX(record.timestamp_ms, 5000000));
+                CHECK_OK(leat_kafka_records_open(&batch, 0, &scratch, &iter, &err), &err);
+                for (int n = 0; n < 2; n++) {
+                        struct leat_record got;
+                        CHECK_OK(leat_kafka_records_next(&iter, &got, &end, &err), &err);
+                        CHECK_INT(got.value.len, n == 0 ? 5 : lens[i]);
+                        CHECK_INT(got.timestamp_ms, n == 0 ? 5000000 : record.timestamp_ms);
+                }
+                leat_buf_done(&bytes);
+                leat_buf_done(&scratch);
+                leat_kafka_builder_done(&builder);
+        }
+        free(value);
+}
+
 LEAT_TEST(batch_append_time)
 {
         struct leat_error err;

@@ -8,6 +8,7 @@ int leat_role_broker(const struct leat_role_args *args, struct leat_error *err)
         struct leat_loop *loop;
         struct leat_stats *stats;
         struct leat_broker *broker;
+        leat_malloc_keep();
         LEAT_TRY(leat_role_loop(args, &loop, err));
         int rc = leat_role_stats(args, &stats, err);
         if (rc == 0) {

@@ -18,6 +18,7 @@ int leat_role_worker(const struct leat_role_args *args, struct leat_error *err)
 {
         struct leat_stats *stats;
         struct sigaction action = {.sa_handler = worker_signal};
+        leat_malloc_keep();
         LEAT_TRY(leat_role_stats(args, &stats, err));
         sigaction(ROLE_STOP_SIGNAL, &action, NULL);
         struct leat_worker_options options = {.data_dir = args->data_dir,
