@@ -361,6 +361,9 @@ struct leat_log_segment *leat_log_partition_take_seg(struct leat_log_partition *
 int leat_log_partition_set_aside(struct leat_log_partition *part, const char *path,
                                  struct leat_error *err) LEAT_NODISCARD;
 
+/* As before it was opened: what a recovery that failed has read. Nobody else knows it yet, or any more. */
+void leat_log_partition_forget(struct leat_log_partition *part);
+
 /* log_recover.c */
 int leat_log_partition_recover(struct leat_log_partition *part, struct leat_error *err) LEAT_NODISCARD;
 

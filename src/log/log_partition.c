@@ -64,18 +64,26 @@ struct leat_log_partition *leat_log_partition_ref(struct leat_log_partition *par
         return part;
 }
 
+void leat_log_partition_forget(struct leat_log_partition *part)
+{
+        for (uint32_t i = 0; i < part->seg_count; i++)
+                leat_log_segment_unref(part->segs[i]);
+        leat_log_memory_done(&part->mem);
+        part->mem = (struct leat_log_memory){0};
+        part->seg_count = 0;
+        part->start = part->high = part->end = 0;
+}
+
 void leat_log_partition_unref(struct leat_log_partition *part)
 {
         if (!part || atomic_fetch_sub_explicit(&part->refs, 1, memory_order_acq_rel) != 1)
                 return;
-        for (uint32_t i = 0; i < part->seg_count; i++)
-                leat_log_segment_unref(part->segs[i]);
+        leat_log_partition_forget(part);
         free(part->segs);
         if (part->log)
                 leat_log_file_done(&part->log->files, &part->checkpoint);
         else
                 free(part->checkpoint.path);
-        leat_log_memory_done(&part->mem);
         leat_log_topic_unref(part->topic);
         leat_chain_done(&part->scratch);
         leat_buf_done(&part->scratch_heads);

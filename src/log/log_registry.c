@@ -116,12 +116,22 @@ static struct leat_log_slot *slot_by_name(struct leat_log *log, struct leat_view
         return NULL;
 }
 
+/* Damage stays; any other failure may be of one moment, and a partition that is offline is so until the next start. */
+#define OPEN_TRIES 3
+#define OPEN_WAIT_US 50000
+
 static void open_partition(struct leat_log_partition *part)
 {
         struct leat_error err = {0};
 
-        if (leat_log_partition_recover(part, &err) == 0)
-                return;
+        for (int tries = 1; leat_log_partition_recover(part, &err) != 0; tries++) {
+                if (err.code == LEAT_ECORRUPT || tries == OPEN_TRIES)
+                        goto offline;
+                leat_log_partition_forget(part);
+                leat_os_sleep_us(OPEN_WAIT_US);
+        }
+        return;
+offline:
         leat_error_prefix(&err, "partition %s-%u cannot be opened", part->topic->name, part->index);
         leat_diag_error("log", "partition is offline", &err);
         part->broken = err;
