@@ -267,11 +267,14 @@ static int open_settings(struct leat_catalog *cat, struct leat_error *err)
 int leat_catalog_open(const char *path, struct leat_catalog **ret_cat, struct leat_error *err)
 {
         struct leat_catalog *cat = leat_calloc(1, sizeof *cat);
+        const char *vfs;
         int rc;
         cat->path = leat_strdup(path);
-        int sqlite_rc = sqlite3_open_v2(
-                path, &cat->db,
-                SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
+        int sqlite_rc = leat_catalog_vfs(&vfs);
+        if (sqlite_rc == SQLITE_OK)
+                sqlite_rc = sqlite3_open_v2(
+                        path, &cat->db,
+                        SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, vfs);
         if (sqlite_rc != SQLITE_OK) {
                 rc = leat_catalog_sqlite_error(cat, sqlite_rc, "open", err);
                 goto fail;

@@ -18,6 +18,8 @@ struct leat_catalog {
         bool in_change; /* between begin and commit */
 };
 
+/* The VFS to open files with (catalog_vfs.c); an SQLite code when it cannot be registered. Thread: any. */
+int leat_catalog_vfs(const char **ret_name) LEAT_NODISCARD;
 /* Fills @err from the handle's last error; names the file and what was tried. */
 int leat_catalog_sqlite_error(struct leat_catalog *cat, int rc, const char *what, struct leat_error *err);
 /* Prepares @sql and binds @fmt's values in order: i int64, t text (NULL allowed), b view. */
