@@ -228,8 +228,9 @@ struct down {
         struct leat_arena *arena;
 };
 
-/* What the worker of a pipeline said before it ended last, as the supervisor has kept it; NULL when there is nothing. */
-static const char *last_words(const struct down *d, const char *pipeline, bool only_young)
+/* What the worker of a pipeline said before it ended last, as the supervisor has kept it; NULL when there is nothing.
+ * @ret_again: it is started again. */
+static const char *last_words(const struct down *d, const char *pipeline, bool only_young, bool *ret_again)
 {
         char path[4096];
         struct stat st;
@@ -241,7 +242,8 @@ static const char *last_words(const struct down *d, const char *pipeline, bool o
             leat_os_read_file(path, 4096, &text, NULL) == 0)
                 words = leat_arena_strndup(d->arena, (const char *)text.data, text.len);
         leat_buf_done(&text);
-        return words;
+        *ret_again = words != NULL && strncmp(words, "again\n", 6) == 0;
+        return words == NULL || strchr(words, '\n') == NULL ? words : strchr(words, '\n') + 1;
 }
 
 static void down_stat(void *arg, enum leat_metric metric, const char *labels, uint64_t value)
@@ -257,7 +259,14 @@ static void down_stat(void *arg, enum leat_metric metric, const char *labels, ui
                         continue;
                 if (job->state == LEAT_JOB_PAUSED || job->state == LEAT_JOB_FAILED)
                         continue;
-                const char *words = last_words(d, job->pipeline, false);
+                bool again;
+                const char *words = last_words(d, job->pipeline, false, &again);
+                if (again) {
+                        job->state = LEAT_JOB_STARTING;
+                        job->reason =
+                                leat_arena_printf(d->arena, "its worker has ended and is started again: %s", words);
+                        continue;
+                }
                 job->state = LEAT_JOB_DOWN;
                 job->reason = leat_arena_printf(d->arena,
                                                 "the worker of its pipeline does not run: %s; ALTER JOB ... RESUME "
@@ -280,7 +289,8 @@ static void add_starting(struct down *d, const struct leat_snapshot *cat)
                         found = all[j].view_id == o->id;
                 if (found)
                         continue;
-                const char *words = last_words(d, o->view->pipeline, true);
+                bool again;
+                const char *words = last_words(d, o->view->pipeline, true, &again);
                 all[count++] = (struct leat_job){
                         .view_id = o->id,
                         .pipeline = o->view->pipeline,

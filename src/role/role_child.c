@@ -151,19 +151,31 @@ static void print_words(const struct leat_child *child)
         }
 }
 
-/* The value of key @key in a log line, quoted or not; empty when it is not there. */
+/* The value of key @key (with its opening quote) in a log line; empty when it is not there. */
 static struct leat_view line_value(struct leat_view line, const char *key)
 {
-        const char *at = memmem(line.data, line.len, key, strlen(key));
+        const char *at = memmem(line.data, line.len, key, strlen(key)), *end = (const char *)line.data + line.len;
         if (at == NULL)
                 return leat_view_of(NULL, 0);
         at += strlen(key);
-        const char *end = memchr(at, '"', (size_t)((const char *)line.data + line.len - at));
-        return leat_view_of(at, end == NULL ? 0 : (size_t)(end - at));
+        const char *close = at;
+        while (close < end && *close != '"')
+                close += *close == '\\' ? 2 : 1;
+        return leat_view_of(at, close >= end ? 0 : (size_t)(close - at));
+}
+
+/* As it was before the log put it into quotes. */
+static void unquoted(struct leat_view text, struct leat_buf *out)
+{
+        for (size_t i = 0; i < text.len; i++) {
+                i += text.data[i] == '\\' && i + 1 < text.len;
+                leat_buf_u8(out, text.data[i]);
+        }
 }
 
 void leat_child_words_save(const struct leat_child *child, const char *data_dir)
 {
+        static const char no_memory[] = "leat: out of memory: "; /* its abort is told after it, and says less */
         struct leat_buf text = LEAT_BUF_INIT;
         struct leat_view last = {0}, why = {0};
         char path[4096];
@@ -172,8 +184,9 @@ void leat_child_words_save(const struct leat_child *child, const char *data_dir)
                 const char *eol = memchr(child->words + at, '\n', child->words_len - at);
                 end = eol == NULL ? child->words_len : (size_t)(eol - child->words);
                 struct leat_view line = leat_view_of(child->words + at, end - at);
-                if (memmem(line.data, line.len, " crashed: signal ", 17) != NULL)
-                        why = line;
+                if (memmem(line.data, line.len, " crashed: signal ", 17) != NULL ||
+                    (line.len > sizeof no_memory && memcmp(line.data, no_memory, sizeof no_memory - 1) == 0))
+                        why = memmem(why.data, why.len, no_memory, sizeof no_memory - 1) != NULL ? why : line;
                 else if (memmem(line.data, line.len, " level=error ", 13) != NULL)
                         why = line_value(line, " error=\"").len != 0 ? line_value(line, " error=\"")
                                                                      : line_value(line, " msg=\"");
@@ -181,7 +194,8 @@ void leat_child_words_save(const struct leat_child *child, const char *data_dir)
         }
         if (why.len == 0)
                 why = last;
-        leat_buf_printf(&text, "%s, %.*s", child->how, (int)LEAT_MIN(why.len, (size_t)600), (const char *)why.data);
+        leat_buf_printf(&text, "%s\n%s, ", child->given_up ? "down" : "again", child->how);
+        unquoted(leat_view_of(why.data, LEAT_MIN(why.len, (size_t)600)), &text);
         snprintf(path, sizeof path, "%s/run/%s%s%s.words", data_dir, child->role, child->pipeline != NULL ? "-" : "",
                  child->pipeline != NULL ? child->pipeline : "");
         (void)!leat_os_replace_file(path, leat_buf_view(&text), false, NULL); /* best effort: the log has it too */

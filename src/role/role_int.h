@@ -70,7 +70,8 @@ void leat_child_read_log(struct leat_child *child);
 bool leat_child_read_ready(struct leat_child *child);
 /* It has ended with @status: counts it, reports it, sets restart_us or given_up. */
 void leat_child_ended(struct leat_child *child, int status);
-/* Why it ended, in one line, out of its last words, for who asks later: DATA/run/<role>[-<pipeline>].words. */
+/* For who asks later, DATA/run/<role>[-<pipeline>].words: a line "again" (it is started again) or "down" (it is not),
+ * and why it ended, in one line, out of its last words. */
 void leat_child_words_save(const struct leat_child *child, const char *data_dir);
 
 #endif

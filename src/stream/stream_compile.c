@@ -226,7 +226,9 @@ int leat_stream_compile(struct leat_arena *arena, struct leat_view plan_json,
         const json_t *plan = json_array_get(plans, 0);
         if (plan == NULL && json_object_get(json, "type") != NULL)
                 plan = json;
-        if (json == NULL || plan == NULL || json_array_size(plans) > 1) {
+        if (json == NULL && (bad.text[0] == '\0' || json_error_code(&bad) == json_error_out_of_memory)) {
+                rc = leat_error_set(err, LEAT_ENOMEM, "out of memory for a plan of %zu bytes", plan_json.len);
+        } else if (json == NULL || plan == NULL || json_array_size(plans) > 1) {
                 rc = leat_error_set(err, LEAT_EINVAL, "no plan of one statement: %s",
                                     json == NULL ? bad.text : leat_json_text(json, "error_message"));
         } else {

@@ -265,7 +265,7 @@ static int view_sync(struct leat_worker *w, const struct leat_object *object, co
                 rc = work_open(w, object, objects, &work, &own);
                 if (rc == 0)
                         rc = leat_work_tell(w, work, NULL, err);
-                else if (own.retriable)
+                else if (own.retriable || rc == LEAT_ENOMEM) /* not the job's fault */
                         return leat_error_set(err, rc, "%s", own.message);
                 w->dirty = true;
         } else if (object->view->paused && (work->state == LEAT_WORK_RUNNING || work->state == LEAT_WORK_FILLING)) {

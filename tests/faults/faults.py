@@ -16,12 +16,13 @@ import struct
 import pytest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-KINDS = ("open", "write", "sync", "size", "rename", "unlink", "mkdir", "rmdir")
+CALLS = ("open", "write", "sync", "size", "rename", "unlink", "mkdir", "rmdir")
+KINDS = (*CALLS, "memory")
 NEVER = 0xFFFFFFFF
 
-ERRORS = {"EIO": errno.EIO, "ENOSPC": errno.ENOSPC, "EINTR": errno.EINTR}
+ERRORS = {"EIO": errno.EIO, "ENOSPC": errno.ENOSPC, "EINTR": errno.EINTR, "ENOMEM": errno.ENOMEM}
 # What each way to fail can happen to. A short write is a write that took half of the bytes.
-WAYS = {"EIO": KINDS, "ENOSPC": ("open", "write", "sync", "size", "rename", "mkdir"),
+WAYS = {"EIO": CALLS, "ENOSPC": ("open", "write", "sync", "size", "rename", "mkdir"),
         "EINTR": ("open", "write", "sync", "size"), "short": ("write",)}
 
 
@@ -130,9 +131,23 @@ class Disk:
     """What programs see, and what is on the disk for certain. The model is harsher than ext4: without a sync of the
     file any sectors of it may be missing, and without a sync of the folder any number of the newest names."""
 
-    def __init__(self):
-        self.root = Folder()
+    def __init__(self, start=None):
+        """Empty, or with what folder @start holds, all of it durable."""
         self.by_inode = {}
+        self.root = self._take(start) if start else Folder()
+
+    def _take(self, path):
+        """The folder or file at @path, known by its inode as the journal will call it."""
+        if os.path.isdir(path):
+            node = Folder()
+            node.names = {name: self._take(f"{path}/{name}") for name in os.listdir(path)}
+            node.durable = dict(node.names)
+        else:
+            node = File()
+            with open(path, "rb") as file:
+                node.durable = bytearray(file.read())
+        self.by_inode[os.stat(path).st_ino] = node
+        return node
 
     def folder_of(self, path):
         folder = self.root
@@ -227,13 +242,18 @@ class Disk:
                 else:
                     names[name] = child
         for name, child in names.items():
-            if name == "run" or name.endswith("-shm"):
-                continue  # mapped; hold no truth
+            if mapped(name):
+                continue
             if isinstance(child, Folder):
                 self._leave(child, f"{target}/{name}", rng, style)
                 continue
             with open(f"{target}/{name}", "wb") as file:
                 file.write(left_of(child, rng, style))
+
+
+def mapped(name):
+    """Written through mappings, which the journal does not see; these hold no truth."""
+    return name == "run" or name.endswith("-shm")
 
 
 def put(data, change):
@@ -273,9 +293,10 @@ def left_of(file, rng, style):
     return data
 
 
-def after_power_loss(records, cut, target, rng, style):
-    """Replays @records up to number @cut, takes the power away, leaves the disk in folder @target; the marks so far."""
-    disk, marks = Disk(), []
+def after_power_loss(records, cut, target, rng, style, disk=None):
+    """Replays @records up to number @cut over @disk (an empty one), takes the power away, leaves the disk in folder
+    @target; the marks so far."""
+    disk, marks = disk or Disk(), []
     for record, inode, a, b, path, more in records[:cut]:
         if record == MARK:
             marks.append(json.loads(more))

@@ -11,7 +11,8 @@
  *                      the test. While `armed`, each call of the chosen role,
  *                      kind and path counts one up; calls number `at` up to
  *                      `at + strikes - 1` fail with `error`. `half` makes a
- *                      write write half of its bytes and succeed.
+ *                      write write half of its bytes and succeed. Allocations
+ *                      of memory are a kind of their own, without a path.
  * LEAT_FAULTS_JOURNAL  a file to which every change is appended, in the order
  *                      in which the calls returned: one write(2) with O_APPEND
  *                      a record, so that records of all processes are in one
@@ -19,7 +20,7 @@
  *                      what returned before the begin is durable at the end.
  *
  * Writes through mappings are not seen: the statistics files and SQLite's -shm,
- * which hold no truth.
+ * which hold no truth. A mapping of any other file to write to ends the program.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -37,7 +38,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum kind { OPEN, WRITE, SYNC, SIZE, RENAME, UNLINK, MKDIR, RMDIR, KINDS };
+enum kind { OPEN, WRITE, SYNC, SIZE, RENAME, UNLINK, MKDIR, RMDIR, MEMORY, KINDS };
 enum record { R_OPEN = 1, R_WRITE, R_SYNC_BEGIN, R_SYNC_END, R_SIZE, R_RENAME, R_UNLINK, R_MKDIR, R_RMDIR };
 
 struct control {
@@ -61,7 +62,8 @@ struct head {
         uint32_t path_bytes, more_bytes;
 };
 
-static const char *const kind_names[KINDS] = {"open", "write", "sync", "size", "rename", "unlink", "mkdir", "rmdir"};
+static const char *const kind_names[KINDS] = {"open",   "write", "sync",  "size",  "rename",
+                                              "unlink", "mkdir", "rmdir", "memory"};
 static volatile struct control *control;
 static char dir[4096], role[32];
 static size_t dir_bytes;
@@ -84,6 +86,7 @@ REAL_SLOT(fsync);
 REAL_SLOT(fdatasync);
 REAL_SLOT(ftruncate);
 REAL_SLOT(fallocate);
+REAL_SLOT(mmap);
 REAL_SLOT(rename);
 REAL_SLOT(unlink);
 REAL_SLOT(mkdir);
@@ -143,23 +146,30 @@ static bool fd_path(int fd, char out[4096])
         return watched(out);
 }
 
-/* True when this call has to fail; errno is set. @half: may be answered with half the bytes instead. */
-static bool struck(enum kind kind, const char *path, bool *half)
+/* Are calls of this kind counted in this role? */
+static bool armed(enum kind kind)
 {
-        if (control == NULL || !control->armed || !watched(path) || (control->kinds & 1u << kind) == 0)
-                return false;
-        if (control->role[0] != 0 && strcmp((const char *)control->role, role) != 0)
-                return false;
-        if (fnmatch((const char *)control->pattern, path + dir_bytes, 0) != 0)
-                return false;
-        if (control->half && half == NULL)
-                return false;
+        return control != NULL && control->armed && (control->kinds & 1u << kind) != 0 &&
+               (control->role[0] == 0 || strcmp((const char *)control->role, role) == 0);
+}
+
+/* Counts a call; true when it is one of those that fail. @what names it, below the data directory. */
+static bool counted(enum kind kind, const char *what)
+{
         uint32_t call = __atomic_add_fetch(&control->calls, 1, __ATOMIC_SEQ_CST);
         if (call < control->at || call - control->at >= control->strikes)
                 return false;
         if (__atomic_fetch_add(&control->hits, 1, __ATOMIC_SEQ_CST) == 0)
-                snprintf((char *)control->hit, sizeof control->hit, "%s %s %s", role, kind_names[kind],
-                         path + dir_bytes);
+                snprintf((char *)control->hit, sizeof control->hit, "%s %s %s", role, kind_names[kind], what);
+        return true;
+}
+
+/* True when this call has to fail; errno is set. @half: may be answered with half the bytes instead. */
+static bool struck(enum kind kind, const char *path, bool *half)
+{
+        if (!armed(kind) || !watched(path) || (control->half && half == NULL) ||
+            fnmatch((const char *)control->pattern, path + dir_bytes, 0) != 0 || !counted(kind, path + dir_bytes))
+                return false;
         if (control->half) {
                 *half = true;
                 return false;
@@ -333,6 +343,17 @@ int fallocate64(int fd, int mode, off_t offset, off_t bytes)
         return fallocate(fd, mode, offset, bytes);
 }
 
+/* The C library's own grows the file where the file system cannot; here an error tells so. */
+int posix_fallocate(int fd, off_t offset, off_t bytes)
+{
+        return fallocate(fd, 0, offset, bytes) == 0 ? 0 : errno;
+}
+
+int posix_fallocate64(int fd, off_t offset, off_t bytes)
+{
+        return posix_fallocate(fd, offset, bytes);
+}
+
 int rename(const char *from, const char *to)
 {
         if (!watched(from) || !watched(to))
@@ -380,4 +401,72 @@ int rmdir(const char *path)
         if (rc == 0)
                 note_path(R_RMDIR, path, NULL);
         return rc;
+}
+
+/* ---- memory ------------------------------------------------------------------------------------------- */
+/* By their names inside the C library: dlsym allocates. */
+void *__libc_malloc(size_t bytes);
+void *__libc_calloc(size_t count, size_t bytes);
+void *__libc_realloc(void *old, size_t bytes);
+void *__libc_memalign(size_t align, size_t bytes);
+
+static bool refused(size_t bytes)
+{
+        char what[32];
+        if (!armed(MEMORY))
+                return false;
+        snprintf(what, sizeof what, "%zu", bytes);
+        if (!counted(MEMORY, what))
+                return false;
+        errno = ENOMEM;
+        return true;
+}
+
+void *malloc(size_t bytes)
+{
+        return refused(bytes) ? NULL : __libc_malloc(bytes);
+}
+
+void *calloc(size_t count, size_t bytes)
+{
+        return refused(count * bytes) ? NULL : __libc_calloc(count, bytes);
+}
+
+void *realloc(void *old, size_t bytes)
+{
+        return refused(bytes) ? NULL : __libc_realloc(old, bytes);
+}
+
+void *aligned_alloc(size_t align, size_t bytes)
+{
+        return refused(bytes) ? NULL : __libc_memalign(align, bytes);
+}
+
+int posix_memalign(void **ret_at, size_t align, size_t bytes)
+{
+        void *at = refused(bytes) ? NULL : __libc_memalign(align, bytes);
+        if (at == NULL)
+                return ENOMEM;
+        *ret_at = at;
+        return 0;
+}
+
+/* DuckDB takes pages from the system for itself. */
+void *mmap(void *at, size_t bytes, int prot, int flags, int fd, off_t offset)
+{
+        char path[4096];
+        const char *below = path + dir_bytes;
+        if (fd >= 0 && (prot & PROT_WRITE) != 0 && (flags & MAP_SHARED) != 0 && fd_path(fd, path) &&
+            fnmatch("/run/*", below, 0) != 0 && fnmatch("*-shm", below, 0) != 0) {
+                fprintf(stderr, "tests/faults: %s is written through a mapping: changes are not seen\n", below);
+                abort();
+        }
+        if (fd < 0 && refused(bytes))
+                return MAP_FAILED;
+        return REAL(mmap)(at, bytes, prot, flags, fd, offset);
+}
+
+void *mmap64(void *at, size_t bytes, int prot, int flags, int fd, off_t offset)
+{
+        return mmap(at, bytes, prot, flags, fd, offset);
 }

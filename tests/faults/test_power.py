@@ -4,7 +4,7 @@
 The life is run once, with tests/faults/syscalls.c writing down every change of a file, and the test every answer that
 it got. Then the power goes at moments chosen with the seed: writes without a sync are dropped, torn and reordered,
 names without a sync of their folder forgotten; a Leat is started on what is left, and everything that was answered
-before that moment has to be there.
+before that moment has to be there. A start writes too: it is recorded as well, and the power goes again in it.
 """
 import os
 import random
@@ -34,6 +34,7 @@ class Life:
         self.leat, self.journal, self.rng = leat, journal, random.Random(seed)
         self.stop = threading.Event()
         self.sent = 0
+        self.kills = True
         self.failed = []
 
     def ask(self, sql, **what):
@@ -102,20 +103,26 @@ class Life:
         else:
             self.ask(f"DROP MATERIALIZED VIEW IF EXISTS {name}", name=name, there=False)
             self.ask(f"DROP TOPIC IF EXISTS x{number % 3}", name=f"x{number % 3}", there=False)
-        if number % 4 == 3:
+        if number % 4 == 3 and self.kills:
             self.leat.kill_role(self.rng.choice(("broker", "worker", "query")))
+
+
+ARGS = ["--set", "log.segment.bytes=1MiB", "--set", "worker.manifest.interval=200ms", "--set", "role.backoff=5 ms",
+        "--set", "role.deaths=1000000"]
+
+
+def need_library():
+    need_binary()
+    faults.need_library()
 
 
 @pytest.fixture(scope="module")
 def recorded():
     """(records, ids sent) of one life."""
-    need_binary()
-    faults.need_library()
+    need_library()
     folder = tempfile.mkdtemp(prefix="leat-power-")
     journal = f"{folder}/journal"
-    args = ["--set", "log.segment.bytes=1MiB", "--set", "worker.manifest.interval=200ms", "--set", "role.backoff=5 ms",
-            "--set", "role.deaths=1000000"]
-    leat = Leat(data=f"{folder}/data", args=args, env=faults.environment(f"{folder}/data", journal=journal)).start()
+    leat = Leat(data=f"{folder}/data", args=ARGS, env=faults.environment(f"{folder}/data", journal=journal)).start()
     try:
         life = Life(leat, journal, SEED)
         life.run(min(12 * SCALE, 48))
@@ -195,3 +202,102 @@ def test_power_loss(recorded, new_leat, seed, scale, tmp_path):
             leat.kill()
             if "LEAT_TEST_KEEP" not in os.environ:
                 shutil.rmtree(data, ignore_errors=True)
+
+
+def recover(leat, journal, number):
+    """A start over what a loss of power left, until views are up to date and a record more is acknowledged."""
+    leat.start()
+    faults.mark(journal, ready=True)
+    try:
+        leat.sql("SET leat.freshness = 'now'; SET leat.wait_timeout = '30s'")
+        if ("t",) in {row[:1] for row in leat.sql("SHOW TOPICS")}:
+            faults.mark(journal, asked=True, inserted=number)
+            leat.sql(f"INSERT INTO t VALUES ({number}, 'again')")
+            faults.mark(journal, asked=False, inserted=number)
+        for name in ("v", "w0"):
+            if (name,) in {row[:1] for row in leat.sql("SHOW VIEWS")}:
+                leat.sql(f"SELECT count(*) FROM {name}")
+    finally:
+        leat.kill()
+
+
+def test_power_lost_again(recorded, new_leat, seed, scale, tmp_path):
+    """In the middle of what a start does after a loss of power, once or twice more."""
+    records, sent = recorded
+    rng = random.Random(f"{seed}again")
+    data, journal = str(tmp_path / "data"), str(tmp_path / "journal")
+    for number in range(2 * scale):
+        cut, style = rng.randrange(len(records) // 10, len(records) + 1), STYLES[number % len(STYLES)]
+        marks = faults.after_power_loss(records, cut, data, rng, style)
+        where = f"power loss {number} (seed {seed}): after {cut} of {len(records)} changes, {style}"
+        leats = []
+        try:
+            for again in range(rng.randint(1, 2)):
+                leats.append(new_leat(data=data, args=ARGS, env=faults.environment(data, journal=journal)))
+                leats[-1].expects_death = True
+                # What it starts from, with the inodes that the journal will name.
+                disk = faults.Disk(data)
+                recover(leats[-1], journal, 2 * 10**6 + 10 * number + again)
+                life = faults.read_journal(journal)
+                ready = next(i for i, record in enumerate(life) if record[0] == faults.MARK)
+                cut = rng.randrange(1, ready + 1 if rng.random() < 0.7 else len(life) + 1)
+                style = rng.choice(STYLES)
+                where += f"; after {cut} of {len(life)} changes of the start ({ready} until it was ready), {style}"
+                shutil.rmtree(data)
+                marks += faults.after_power_loss(life, cut, data, rng, style, disk)
+                os.unlink(journal)
+            print(where)
+            leats.append(new_leat(data=data, args=ARGS))
+            leats[-1].start()
+            check(leats[-1], marks, sent)
+            assert leats[-1].cli("verify", "--data", data).stdout.endswith("all well\n")
+            leats[-1].stop()
+            leats[-1].check()
+        except BaseException:
+            print(f"{where}\n{leats[-1].log() if leats else ''}")
+            raise
+        finally:
+            for leat in leats:
+                leat.kill()
+            if "LEAT_TEST_KEEP" not in os.environ:
+                shutil.rmtree(data, ignore_errors=True)
+
+
+def differences(folder, path):
+    """Names below @path where @folder, as programs see it, and the file system are not the same."""
+    there = {name for name in os.listdir(path) if not faults.mapped(name)}
+    told = {name for name in folder.names if not faults.mapped(name)}
+    out = [f"{path}/{name}" for name in there ^ told]
+    for name in there & told:
+        node = folder.names[name]
+        if isinstance(node, faults.Folder):
+            out += differences(node, f"{path}/{name}")
+            continue
+        with open(f"{path}/{name}", "rb") as file:
+            if file.read() != faults.left_of(node, None, "all"):
+                out.append(f"{path}/{name}")
+    return out
+
+
+def test_journal_tells_every_change(new_leat, tmp_path):
+    """Whatever calls a Leat writes with, a change that the journal does not have would be seen here."""
+    need_library()
+    data, journal = str(tmp_path / "data"), str(tmp_path / "journal")
+    leat = new_leat(data=data, args=ARGS, env=faults.environment(data, journal=journal)).start()
+    life = Life(leat, journal, SEED)
+    leat.sql("CREATE TOPIC bad (id BIGINT)")
+    leat.sql("CREATE MATERIALIZED VIEW b AS SELECT id, count(*) AS n FROM bad GROUP BY id")
+    life.kills = False
+    life.run(7)
+    leat.sql("CREATE DASHBOARD d PANEL p NUMBER AS (SELECT sum(n) AS n FROM v)")
+    leat.produce("bad", ["no number"] * 3 + [{"id": i} for i in range(40_000)])
+    leat.sql("SET leat.freshness = 'now'")
+    leat.restart()
+    leat.produce("bad", [{"id": i} for i in range(20_000, 60_000)])
+    leat.sql("SET leat.freshness = 'now'; SELECT * FROM b ORDER BY n, id")
+    leat.stop()
+    disk = faults.Disk()
+    for record in faults.read_journal(journal):
+        if record[0] != faults.MARK:
+            disk.apply(*record)
+    assert differences(disk.root, data) == []
