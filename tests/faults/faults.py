@@ -12,6 +12,7 @@ import mmap
 import os
 import random
 import struct
+import time
 
 import pytest
 
@@ -291,6 +292,17 @@ def left_of(file, rng, style):
                 put(data, (WRITE, at, more[len(more) - (end - at):len(more) - (end - at) + step]))
             at += step
     return data
+
+
+def die(journal, pid):
+    """Ends process @pid of a recorded life, in the middle of anything but between a change and its record."""
+    order, deadline = f"{journal}.die.{pid}", time.monotonic() + 20
+    with open(order, "w", encoding="utf-8"):
+        pass
+    while os.path.exists(f"/proc/{pid}"):
+        assert time.monotonic() < deadline, f"process {pid} does not die"
+        time.sleep(0.005)
+    os.unlink(order)
 
 
 def after_power_loss(records, cut, target, rng, style, disk=None):

@@ -26,6 +26,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fnmatch.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -36,6 +38,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 enum kind { OPEN, WRITE, SYNC, SIZE, RENAME, UNLINK, MKDIR, RMDIR, MEMORY, KINDS };
@@ -105,6 +108,8 @@ static void find_role(void)
                 snprintf(role, sizeof role, "supervisor");
 }
 
+static void begin_waiting(void);
+
 __attribute__((constructor)) static void begin(void)
 {
         const char *path = getenv("LEAT_FAULTS_CONTROL");
@@ -123,6 +128,8 @@ __attribute__((constructor)) static void begin(void)
         path = getenv("LEAT_FAULTS_JOURNAL");
         if (path != NULL)
                 journal_fd = (int)syscall(SYS_open, path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+        if (journal_fd >= 0)
+                begin_waiting();
 }
 
 static bool watched(const char *path)
@@ -217,9 +224,54 @@ static void note_path(enum record record, const char *path, const char *more)
         note(record, 0, 0, 0, path + dir_bytes, &part, 1, part.iov_len);
 }
 
+/* A kill -9 between a call and its record would leave a change that the journal does not have, and the process that starts
+ * again would build on it. So a test that records asks for a death: it makes the file JOURNAL.die.PID, and a thread here
+ * waits until every call has its record, lets no other begin, and ends the process. */
+static pthread_rwlock_t calls = PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
+
+static int enter(void)
+{
+        return journal_fd >= 0 ? pthread_rwlock_rdlock(&calls) : -1;
+}
+
+static void leave(const int *entered)
+{
+        if (*entered == 0)
+                pthread_rwlock_unlock(&calls);
+}
+
+/* Stands first in a function that makes a call and its record. */
+#define ONE_STEP __attribute__((cleanup(leave), unused)) int entered = enter()
+
+static char order[4200];
+
+static void *wait_for_death(void *arg)
+{
+        const struct timespec pause = {.tv_nsec = 2000000};
+        (void)arg;
+        while (syscall(SYS_access, order, F_OK) != 0)
+                nanosleep(&pause, NULL);
+        pthread_rwlock_wrlock(&calls);
+        kill(getpid(), SIGKILL);
+        return NULL;
+}
+
+static void begin_waiting(void)
+{
+        pthread_t thread;
+        sigset_t all, kept;
+        snprintf(order, sizeof order, "%s.die.%d", getenv("LEAT_FAULTS_JOURNAL"), (int)getpid());
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &kept);
+        if (pthread_create(&thread, NULL, wait_for_death, NULL) == 0)
+                pthread_detach(thread);
+        pthread_sigmask(SIG_SETMASK, &kept, NULL);
+}
+
 /* ---- the calls --------------------------------------------------------------------------------------- */
 static int do_open(const char *path, int flags, mode_t mode)
 {
+        ONE_STEP;
         bool changes = (flags & (O_CREAT | O_TRUNC | O_DIRECTORY)) != 0 || (flags & O_ACCMODE) != O_RDONLY;
         if (changes && struck(OPEN, path, NULL))
                 return -1;
@@ -249,6 +301,7 @@ int open64(const char *path, int flags, ...)
 
 ssize_t pwrite(int fd, const void *data, size_t bytes, off_t offset)
 {
+        ONE_STEP;
         char path[4096];
         bool half = false, ours = fd_path(fd, path);
         if (ours && struck(WRITE, path, bytes > 1 ? &half : NULL))
@@ -267,6 +320,7 @@ ssize_t pwrite64(int fd, const void *data, size_t bytes, off_t offset)
 
 ssize_t pwritev(int fd, const struct iovec *parts, int count, off_t offset)
 {
+        ONE_STEP;
         char path[4096];
         bool half = false, ours = fd_path(fd, path);
         if (ours && struck(WRITE, path, parts[0].iov_len > 1 ? &half : NULL))
@@ -285,6 +339,7 @@ ssize_t pwritev64(int fd, const struct iovec *parts, int count, off_t offset)
 
 static int do_sync(int fd, int (*call)(int))
 {
+        ONE_STEP;
         char path[4096];
         if (!fd_path(fd, path))
                 return call(fd);
@@ -310,6 +365,7 @@ int fdatasync(int fd)
 
 int ftruncate(int fd, off_t bytes)
 {
+        ONE_STEP;
         char path[4096];
         bool ours = fd_path(fd, path);
         if (ours && struck(SIZE, path, NULL))
@@ -327,6 +383,7 @@ int ftruncate64(int fd, off_t bytes)
 
 int fallocate(int fd, int mode, off_t offset, off_t bytes)
 {
+        ONE_STEP;
         char path[4096];
         bool ours = fd_path(fd, path);
         if (ours && struck(SIZE, path, NULL))
@@ -356,6 +413,7 @@ int posix_fallocate64(int fd, off_t offset, off_t bytes)
 
 int rename(const char *from, const char *to)
 {
+        ONE_STEP;
         if (!watched(from) || !watched(to))
                 return REAL(rename)(from, to);
         if (struck(RENAME, from, NULL))
@@ -368,6 +426,7 @@ int rename(const char *from, const char *to)
 
 int unlink(const char *path)
 {
+        ONE_STEP;
         if (!watched(path))
                 return REAL(unlink)(path);
         if (struck(UNLINK, path, NULL))
@@ -380,6 +439,7 @@ int unlink(const char *path)
 
 int mkdir(const char *path, mode_t mode)
 {
+        ONE_STEP;
         struct stat st;
         if (!watched(path))
                 return REAL(mkdir)(path, mode);
@@ -393,6 +453,7 @@ int mkdir(const char *path, mode_t mode)
 
 int rmdir(const char *path)
 {
+        ONE_STEP;
         if (!watched(path))
                 return REAL(rmdir)(path);
         if (struck(RMDIR, path, NULL))

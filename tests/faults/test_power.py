@@ -104,7 +104,9 @@ class Life:
             self.ask(f"DROP MATERIALIZED VIEW IF EXISTS {name}", name=name, there=False)
             self.ask(f"DROP TOPIC IF EXISTS x{number % 3}", name=f"x{number % 3}", there=False)
         if number % 4 == 3 and self.kills:
-            self.leat.kill_role(self.rng.choice(("broker", "worker", "query")))
+            self.leat.expects_death = True
+            for pid in self.leat.role_pids(self.rng.choice(("broker", "worker", "query"))):
+                faults.die(self.journal, pid)
 
 
 ARGS = ["--set", "log.segment.bytes=1MiB", "--set", "worker.manifest.interval=200ms", "--set", "role.backoff=5 ms",
