@@ -71,7 +71,8 @@ def make_topic(server):
     admin.create_topics([ck.admin.NewTopic("t", PARTITIONS)])["t"].result(PATIENCE_S)
 
 
-def test_kill_broker_under_load(leat, seed, scale):
+def test_kill_broker_under_load(new_leat, seed, scale):
+    leat = new_leat(args=["--set", "role.deaths=1000000", "--set", "role.backoff=5 ms"]).start()
     dice = random.Random(seed)
     make_topic(leat)
     writer = Writer(leat)
