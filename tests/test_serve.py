@@ -25,8 +25,7 @@ def kill_until_given_up(leat, role):
     deadline = time.monotonic() + PATIENCE_S
     while not any(words in line for line in leat.err):
         assert time.monotonic() < deadline, leat.log()
-        for pid in leat.role_pids(role):
-            os.kill(pid, signal.SIGKILL)
+        leat.kill_role(role)
         time.sleep(0.05)
 
 
