@@ -117,12 +117,41 @@ static void stopped_add(const struct leat_mirror *mirror, const struct leat_tick
         }
 }
 
-/* Takes over what the view had read; true when it is more than before. */
+/* A job that has no positions to tell how far it is in what it reads of other views: it has not moved. */
+static bool stands_still(const struct leat_tick_job *job)
+{
+        bool behind =
+                job->state == LEAT_TICK_FILLING || (job->state == LEAT_TICK_PAUSED && job->behind_us != INT64_MIN);
+        return behind && (job->missed_count > 0 || job->lane_count == 0);
+}
+
+/* The pipeline reads on while such a job stands; what the view had read is what it had read before. */
+static void still_keep(const struct leat_mirror *mirror, const struct leat_tick *tick, struct leat_buf *out)
+{
+        struct leat_tick_position *covers = (struct leat_tick_position *)(void *)out->data;
+        uint32_t count = (uint32_t)(out->len / sizeof *covers);
+        bool still = false;
+        for (uint32_t i = 0; i < mirror->under_count; i++) {
+                const struct leat_tick_job *job = leat_upstream_job(tick, mirror->under[i]);
+                still |= job != NULL && stands_still(job);
+        }
+        for (uint32_t i = 0; still && i < count; i++) {
+                int64_t before = 0;
+                for (uint32_t k = 0; k < mirror->cover_count; k++)
+                        if (mirror->covers[k].partition == covers[i].partition &&
+                            memcmp(&mirror->covers[k].topic, &covers[i].topic, sizeof covers[i].topic) == 0)
+                                before = mirror->covers[k].offset;
+                covers[i].offset = LEAT_MIN(covers[i].offset, before);
+        }
+}
+
+/* Takes over what the view had read; true when it is not the same as before. */
 static bool covers_take(struct leat_mirror *mirror, const struct leat_tick *tick)
 {
         struct leat_buf out = LEAT_BUF_INIT;
         running_add(mirror, tick, &out);
         stopped_add(mirror, tick, &out);
+        still_keep(mirror, tick, &out);
         uint32_t count = (uint32_t)(out.len / sizeof *mirror->covers);
         bool moved = count != mirror->cover_count || (count > 0 && memcmp(out.data, mirror->covers, out.len) != 0);
         if (moved)

@@ -539,6 +539,20 @@ static bool covers(const struct view_follower *f, uint64_t view_id, const struct
         return running;
 }
 
+/* A paused job that reads views: its lane tells how far it is in topics only. */
+static bool misses_views(const struct view_follower *f, const struct leat_tick_job *job)
+{
+        const struct leat_tick *tick = f->picture->tick;
+        bool misses = false;
+        for (uint32_t k = 0; k < job->missed_count; k++) {
+                misses |= leat_view_is_under(f, job->view_id, job->missed[k].object_id);
+                for (uint32_t u = 0; u < tick->upstream_count; u++)
+                        for (uint32_t m = 0; m < tick->upstreams[u].mirror_count; m++)
+                                misses |= tick->upstreams[u].mirrors[m].view_id == job->missed[k].object_id;
+        }
+        return misses;
+}
+
 /* A paused view among the view and those that it stands on, which misses what is wanted; 0: none. */
 static uint64_t paused_under(struct leat_views *views, const struct view_follower *f, uint64_t view_id,
                              const struct leat_tick_position *positions, uint32_t count, uint32_t depth)
@@ -546,7 +560,7 @@ static uint64_t paused_under(struct leat_views *views, const struct view_followe
         const struct leat_tick *tick = f != NULL && f->picture != NULL ? f->picture->tick : NULL;
         for (uint32_t j = 0; tick != NULL && j < tick->job_count; j++) {
                 const struct leat_tick_job *job = &tick->jobs[j];
-                bool has = job->lane_count > 0;
+                bool has = job->lane_count > 0 && !misses_views(f, job);
                 if (job->state != LEAT_TICK_PAUSED || job->behind_us == INT64_MIN ||
                     (job->view_id != view_id && !leat_view_is_under(f, view_id, job->view_id)))
                         continue;

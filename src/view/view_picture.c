@@ -17,8 +17,8 @@ struct leat_picture *leat_view_picture_new(const struct leat_tick *tick, struct 
                 jobs[i].starts =
                         leat_arena_copy(p->arena, jobs[i].starts, jobs[i].start_count * sizeof *jobs[i].starts);
                 jobs[i].lane = leat_arena_copy(p->arena, jobs[i].lane, jobs[i].lane_count * sizeof *jobs[i].lane);
-                jobs[i].missed = NULL; /* the worker's own */
-                jobs[i].missed_count = 0;
+                jobs[i].missed =
+                        leat_arena_copy(p->arena, jobs[i].missed, jobs[i].missed_count * sizeof *jobs[i].missed);
         }
         t->jobs = jobs;
         struct leat_tick_upstream *ups = leat_arena_copy(p->arena, tick->upstreams, tick->upstream_count * sizeof *ups);
