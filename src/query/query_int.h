@@ -187,12 +187,16 @@ struct query_stmt {
         struct leat_plan *plan;
         const struct leat_object *topic; /* INSERT, REPLAY */
         const uint32_t *topic_columns;
-        struct query_stmt *inner; /* EXECUTE: the prepared one */
+        struct query_stmt *inner;   /* EXECUTE: the prepared one */
+        uint64_t version;           /* of the catalog that it was prepared over */
+        struct query_stmt *renewed; /* the same over a newer one (query_renew.c); may be NULL */
+        uint32_t cursors;           /* open ones */
         bool uses_conn;
 };
 
 struct query_cursor {
         struct query_stmt *stmt;
+        bool owns_stmt;
         struct leat_arena *arena;
         struct leat_conn *conn; /* of its own, while another result is read from the session's */
         struct leat_plan *plan; /* on it */
@@ -209,6 +213,11 @@ struct query_cursor {
 int leat_query_stmt_new(struct query_session *s, const char *sql, const struct leat_type *hints, uint32_t hint_count,
                         struct query_stmt **ret_stmt, struct leat_error *err) LEAT_NODISCARD;
 void leat_query_stmt_free(void *stmt);
+/* @st as the catalog is now: itself, or prepared once more. @ret_own: the caller frees it. LEAT_EUNSUPPORTED: its columns
+ * are others now; errors of preparing. (query_renew.c) */
+int leat_query_stmt_current(struct query_stmt *st, struct query_stmt **ret_stmt, bool *ret_own,
+                            struct leat_error *err) LEAT_NODISCARD;
+int leat_query_catalog_version(struct query_session *s, uint64_t *ret_version, struct leat_error *err) LEAT_NODISCARD;
 int leat_query_cursor_open(struct query_stmt *st, const struct leat_batch *params, struct query_cursor **ret_cursor,
                            struct leat_error *err) LEAT_NODISCARD;
 int leat_query_cursor_next(struct query_cursor *cur, const struct leat_batch **ret_rows,

@@ -241,6 +241,7 @@ int leat_query_panel_run(void *arg, const struct leat_object *dashboard, uint32_
         LEAT_TRY(plan_get(q, s, dashboard, panel, &p, err));
         struct query_cursor *cur = leat_calloc(1, sizeof *cur);
         cur->stmt = &p->stmt;
+        cur->stmt->cursors++;
         cur->arena = leat_arena_new(4096);
         int rc = leat_query_select_open(cur, variable_row(cur->arena, values, dashboard->dashboard->variable_count),
                                         err);

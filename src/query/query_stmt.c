@@ -129,6 +129,7 @@ void leat_query_stmt_free(void *stmt)
         if (st == NULL)
                 return;
         leat_query_stmt_free(st->inner);
+        leat_query_stmt_free(st->renewed);
         leat_plan_free(st->plan);
         leat_arena_free(st->arena);
         free(st);
@@ -147,6 +148,8 @@ static int prepare_text(struct query_session *s, const char *sql, const struct l
             st->stmt.kind != LEAT_STMT_COMMIT && st->stmt.kind != LEAT_STMT_ROLLBACK_TO)
                 rc = leat_error_set(err, LEAT_ESEQUENCE,
                                     "current transaction is aborted, commands ignored until end of transaction block");
+        if (rc == 0)
+                rc = leat_query_catalog_version(s, &st->version, err);
         if (rc == 0)
                 rc = prepare_kind(st, hints, hint_count, depth, err);
         if (rc != 0) {
@@ -404,6 +407,9 @@ int leat_query_cursor_open(struct query_stmt *st, const struct leat_batch *param
                 params = args;
                 cur->stmt = st->inner;
         }
+        if (rc == 0)
+                rc = leat_query_stmt_current(cur->stmt, &cur->stmt, &cur->owns_stmt, err);
+        cur->stmt->cursors++;
         leat_sql_tag(&cur->stmt->stmt, 0, cur->tag, sizeof cur->tag);
         if (rc == 0)
                 rc = open_kind(cur, params, err);
@@ -516,6 +522,7 @@ void leat_query_cursor_close(struct query_cursor *cur)
         if (cur == NULL)
                 return;
         struct query_session *s = cur->stmt->session;
+        cur->stmt->cursors--;
         if (cur->close != NULL)
                 cur->close(cur);
         leat_result_free(cur->result);
@@ -529,6 +536,8 @@ void leat_query_cursor_close(struct query_cursor *cur)
         if (s->reader == cur)
                 s->reader = NULL;
         leat_arena_free(cur->arena);
+        if (cur->owns_stmt)
+                leat_query_stmt_free(cur->stmt);
         free(cur);
 }
 

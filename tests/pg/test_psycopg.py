@@ -288,3 +288,35 @@ def test_a_million_rows(server):
         assert total == 999999 * 500000
         # AddressSanitizer keeps freed memory for a while.
         assert resident(pid) - before < (400_000 if "asan" in BINARY else 50_000)
+
+
+def test_prepared_statements_follow_the_catalog(shared_leat):
+    """What was prepared means the relations of now: views made anew, topics that are gone, other columns."""
+    with shared_leat.connect() as connection, shared_leat.connect() as other:
+        def run(sql, *values):
+            cursor = connection.execute(sql, values, prepare=True)
+            return cursor.fetchall() if cursor.description else None
+
+        run("CREATE TOPIC follow (a INT)")
+        run("CREATE MATERIALIZED VIEW followed AS SELECT count(*) AS n FROM follow")
+        run("SET leat.freshness = 'now'")
+        for i in range(3):
+            run("INSERT INTO follow VALUES (%s)", i)
+            assert run("SELECT n FROM followed WHERE n >= %s", 0) == [(i + 1,)]
+        other.execute("CREATE OR REPLACE MATERIALIZED VIEW followed AS SELECT count(*) * 10 AS n FROM follow")
+        for _ in range(3):
+            assert run("SELECT n FROM followed WHERE n >= %s", 0) == [(30,)]
+        other.execute("CREATE OR REPLACE MATERIALIZED VIEW followed AS SELECT count(*) AS n, max(a) AS top FROM follow")
+        assert run("SELECT n FROM followed WHERE n >= %s", 0) == [(3,)]
+        assert run("SELECT * FROM followed") == [(3, 2)]
+        other.execute("CREATE OR REPLACE MATERIALIZED VIEW followed AS SELECT count(*) AS n FROM follow")
+        with pytest.raises(psycopg.errors.FeatureNotSupported, match="cached plan must not change result type"):
+            run("SELECT * FROM followed")
+        other.execute("DROP TOPIC follow CASCADE")
+        with pytest.raises(psycopg.errors.UndefinedTable, match='"followed" does not exist'):
+            run("SELECT n FROM followed WHERE n >= %s", 0)
+        with pytest.raises(psycopg.errors.UndefinedTable, match='"follow" does not exist'):
+            run("INSERT INTO follow VALUES (%s)", 4)
+        other.execute("CREATE TOPIC follow (a INT)")
+        run("INSERT INTO follow VALUES (%s)", 5)
+        assert run("SELECT a FROM follow") == [(5,)]
